@@ -1,0 +1,3 @@
+"""Fleetui's configuration package: settings, URLs and the WSGI entry point; no business code."""
+
+__version__ = "0.1.0"

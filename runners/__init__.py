@@ -1,0 +1,1 @@
+"""The Fleetui application: everything that knows what a host, a runner and a job are."""

@@ -1,0 +1,1 @@
+"""Tests, a folder a layer; `make test` runs them all."""
