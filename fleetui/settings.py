@@ -1,0 +1,398 @@
+"""Django's settings and ours, all of them, read once from the environment.
+
+Every variable is declared here by reading it; `manage.py settings` prints the result and
+docs/guide/settings.md explains each. A fresh clone runs with none of them set.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from csp.constants import NONE, SELF
+
+from fleetui.database import database, without_password
+from fleetui.env import ConfigurationError, Environment
+from fleetui.secret_key import derive, secret_keys
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+FLEET_ENVIRONMENT = Environment(os.environ, prefix="FLEET_")
+_env = FLEET_ENVIRONMENT
+
+# --- Where it lives and how it is reached
+
+DATA_DIR = _env.path(
+    "DATA_DIR",
+    Path("data"),
+    help="Folder for the SQLite database, the generated key, static files and logs.",
+)
+PORT = _env.integer(
+    "PORT", 8000, minimum=1, maximum=65535, unit="", help="TCP port of the dashboard."
+)
+SIM_PORT = _env.integer(
+    "SIM_PORT",
+    8001,
+    minimum=1,
+    maximum=65535,
+    unit="",
+    help="TCP port of the stand-in GitHub that `make demo` starts.",
+)
+FLEET_BIND = _env.text(
+    "FLEET_BIND",
+    "127.0.0.1",
+    help="Address the dashboard listens on; 0.0.0.0 for every network of the machine.",
+)
+FLEET_BASE_URL = _env.http_url(
+    "FLEET_BASE_URL",
+    f"http://127.0.0.1:{PORT}",
+    help="Address by which browsers, agents and GitHub reach the dashboard.",
+)
+FLEET_HTTPS = _env.boolean(
+    "FLEET_HTTPS",
+    FLEET_BASE_URL.startswith("https://"),
+    help="Served over HTTPS: secure cookies, HSTS and a redirect from http. On by itself when "
+    "FLEET_BASE_URL is https.",
+)
+FLEET_HSTS_SECONDS = _env.integer(
+    "FLEET_HSTS_SECONDS",
+    30 * 86400,
+    minimum=0,
+    maximum=2 * 366 * 86400,
+    unit="seconds",
+    help="How long browsers are told to use HTTPS only; 0 turns it off.",
+)
+FLEET_ALLOWED_HOSTS = _env.items(
+    "FLEET_ALLOWED_HOSTS",
+    [],
+    help="Host names answered to, besides that of FLEET_BASE_URL and loopback.",
+)
+FLEET_TRUSTED_PROXIES = _env.items(
+    "FLEET_TRUSTED_PROXIES",
+    ["127.0.0.1", "::1"],
+    help="Addresses of reverse proxies whose X-Forwarded-Proto is believed.",
+)
+FLEET_DEBUG = _env.boolean(
+    "FLEET_DEBUG", False, help="Show errors in the browser. For development only."
+)
+FLEET_LOG_LEVEL = _env.choice(
+    "FLEET_LOG_LEVEL",
+    "INFO",
+    choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+    help="Least severe message that is logged.",
+)
+
+# --- Secrets and the database
+
+_secret_key = _env.secret(
+    "FLEET_SECRET_KEY",
+    help="Keys that sign sessions and encrypt credentials, comma-separated: the first is used, "
+    "the others still read what they wrote. Without it a key is made once in DATA_DIR.",
+)
+FLEET_SECRET_KEYS = secret_keys(_secret_key, DATA_DIR / "secret.key")
+_database_url = _env.secret(
+    "DATABASE_URL",
+    show=without_password,
+    help="postgres://user:password@host/name, or sqlite:///file. Without it SQLite in DATA_DIR.",
+)
+FLEET_ALLOW_LOOPBACK_GITHUB = _env.boolean(
+    "FLEET_ALLOW_LOOPBACK_GITHUB",
+    False,
+    help="Accept a GitHub address on http://127.0.0.1 (the stand-in GitHub of `make demo`).",
+)
+
+# --- Processes
+
+FLEET_WEB_WORKERS = _env.integer(
+    "FLEET_WEB_WORKERS", 2, minimum=1, maximum=64, unit="processes", help="Web processes."
+)
+FLEET_WEB_THREADS = _env.integer(
+    "FLEET_WEB_THREADS", 4, minimum=1, maximum=64, unit="threads", help="Threads a web process."
+)
+FLEET_WORKERS = _env.integer(
+    "FLEET_WORKERS",
+    2,
+    minimum=1,
+    maximum=64,
+    unit="processes",
+    help="Processes of one `fleet_worker` that run tasks.",
+)
+FLEET_TASK_TIMEOUT_SECONDS = _env.integer(
+    "FLEET_TASK_TIMEOUT_SECONDS",
+    120,
+    minimum=10,
+    maximum=3600,
+    unit="seconds",
+    help="A task that runs longer is ended and tried again.",
+)
+FLEET_TASK_ATTEMPTS = _env.integer(
+    "FLEET_TASK_ATTEMPTS",
+    3,
+    minimum=1,
+    maximum=20,
+    unit="attempts",
+    help="How often a failing task is tried before it is given up.",
+)
+FLEET_LOOP_SECONDS = _env.integer(
+    "FLEET_LOOP_SECONDS",
+    5,
+    minimum=1,
+    maximum=60,
+    unit="seconds",
+    help="Beat of `fleet_loop`, which queues the work that is due.",
+)
+FLEET_CANARY_SECONDS = _env.integer(
+    "FLEET_CANARY_SECONDS",
+    10,
+    minimum=2,
+    maximum=300,
+    unit="seconds",
+    help="How often a canary task is sent through the queue.",
+)
+FLEET_WORKER_SILENT_SECONDS = _env.integer(
+    "FLEET_WORKER_SILENT_SECONDS",
+    45,
+    minimum=5,
+    maximum=3600,
+    unit="seconds",
+    help="The worker is restarted when tasks wait and no canary came back for so long.",
+)
+
+# --- Hosts and runners
+
+FLEET_HEARTBEAT_SECONDS = _env.integer(
+    "FLEET_HEARTBEAT_SECONDS",
+    30,
+    minimum=1,
+    maximum=600,
+    unit="seconds",
+    help="How often a quiet host reports.",
+)
+FLEET_HEARTBEAT_ACTIVE_SECONDS = _env.integer(
+    "FLEET_HEARTBEAT_ACTIVE_SECONDS",
+    3,
+    minimum=1,
+    maximum=60,
+    unit="seconds",
+    help="How often a host reports while something on it starts, drains or is waited for.",
+)
+FLEET_LATE_AFTER_SECONDS = _env.integer(
+    "FLEET_LATE_AFTER_SECONDS",
+    60,
+    minimum=2,
+    maximum=3600,
+    unit="seconds",
+    help="A host silent for so long is shown as late.",
+)
+FLEET_OFFLINE_AFTER_SECONDS = _env.integer(
+    "FLEET_OFFLINE_AFTER_SECONDS",
+    90,
+    minimum=3,
+    maximum=7200,
+    unit="seconds",
+    help="A host silent for so long is shown as offline.",
+)
+FLEET_START_DEADLINE_SECONDS = _env.integer(
+    "FLEET_START_DEADLINE_SECONDS",
+    120,
+    minimum=10,
+    maximum=3600,
+    unit="seconds",
+    help="A runner that is not online at GitHub so long after its start has failed.",
+)
+FLEET_RECONCILE_SECONDS = _env.integer(
+    "FLEET_RECONCILE_SECONDS",
+    30,
+    minimum=5,
+    maximum=3600,
+    unit="seconds",
+    help="How often GitHub's list of runners is compared with ours while nothing moves.",
+)
+FLEET_RECONCILE_ACTIVE_SECONDS = _env.integer(
+    "FLEET_RECONCILE_ACTIVE_SECONDS",
+    5,
+    minimum=1,
+    maximum=600,
+    unit="seconds",
+    help="The same while runners start, drain or are removed.",
+)
+FLEET_ENROLMENT_MINUTES = _env.integer(
+    "FLEET_ENROLMENT_MINUTES",
+    15,
+    minimum=1,
+    maximum=1440,
+    unit="minutes",
+    help="How long the one-time code that enrols a host is good for.",
+)
+FLEET_SAMPLE_SECONDS = _env.integer(
+    "FLEET_SAMPLE_SECONDS",
+    60,
+    minimum=5,
+    maximum=3600,
+    unit="seconds",
+    help="At most one stored sample of a host's load in so long.",
+)
+
+if FLEET_HEARTBEAT_SECONDS >= FLEET_LATE_AFTER_SECONDS:
+    raise ConfigurationError(
+        "FLEET_LATE_AFTER_SECONDS",
+        f"{FLEET_LATE_AFTER_SECONDS} must be more than FLEET_HEARTBEAT_SECONDS "
+        f"({FLEET_HEARTBEAT_SECONDS}), or every host is late",
+    )
+if FLEET_LATE_AFTER_SECONDS >= FLEET_OFFLINE_AFTER_SECONDS:
+    raise ConfigurationError(
+        "FLEET_OFFLINE_AFTER_SECONDS",
+        f"{FLEET_OFFLINE_AFTER_SECONDS} must be more than FLEET_LATE_AFTER_SECONDS "
+        f"({FLEET_LATE_AFTER_SECONDS})",
+    )
+if FLEET_CANARY_SECONDS >= FLEET_WORKER_SILENT_SECONDS:
+    raise ConfigurationError(
+        "FLEET_WORKER_SILENT_SECONDS",
+        f"{FLEET_WORKER_SILENT_SECONDS} must be more than FLEET_CANARY_SECONDS "
+        f"({FLEET_CANARY_SECONDS})",
+    )
+
+# --- Django
+
+SECRET_KEY, *SECRET_KEY_FALLBACKS = [derive(key, "django") for key in FLEET_SECRET_KEYS]
+DEBUG = FLEET_DEBUG
+_public_host = urlsplit(FLEET_BASE_URL).hostname or ""
+ALLOWED_HOSTS = [
+    *("localhost", "127.0.0.1", "[::1]"),
+    f"[{_public_host}]" if ":" in _public_host else _public_host,
+    *FLEET_ALLOWED_HOSTS,
+]
+ROOT_URLCONF = "fleetui.urls"
+WSGI_APPLICATION = "fleetui.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASES = {"default": database(_database_url, DATA_DIR / "fleet.sqlite3")}
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "django_filters",
+    "django_q",
+    "csp",
+    "runners",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+LANGUAGE_CODE = "en"
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+
+# --- Static files: docs/adr/0003-static-files.md
+
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- People
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{validator}"}
+    for validator in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- Browsers
+
+SESSION_COOKIE_NAME = "fleet_session"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = FLEET_HTTPS
+CSRF_COOKIE_NAME = "fleet_csrf"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SECURE = FLEET_HTTPS
+CSRF_TRUSTED_ORIGINS = ["{0.scheme}://{0.netloc}".format(urlsplit(FLEET_BASE_URL))]
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_SSL_REDIRECT = FLEET_HTTPS
+# Probes speak plain HTTP to the process itself, behind whatever ends TLS.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = FLEET_HSTS_SECONDS if FLEET_HTTPS else 0
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+SILENCED_SYSTEM_CHECKS = [
+    # HSTS for subdomains and the preload list speak for names that are not this dashboard's.
+    "security.W005",
+    "security.W021",
+]
+
+# --- The queue: docs/adr/0005-queue-and-watchdog.md says why each value is what it is
+
+Q_CLUSTER: dict[str, Any] = {
+    "name": "fleetui",
+    "label": "Background tasks",
+    "orm": "default",
+    "workers": FLEET_WORKERS,
+    "poll": 0.2,
+    "bulk": 1,
+    "timeout": FLEET_TASK_TIMEOUT_SECONDS,
+    "retry": FLEET_TASK_TIMEOUT_SECONDS + 60,
+    "max_attempts": FLEET_TASK_ATTEMPTS,
+    "save_limit": -1,
+    "catch_up": False,
+}

@@ -1,0 +1,1 @@
+"""Pages and probes: read models, call the domain, answer; never each other."""
