@@ -1,0 +1,227 @@
+"""The agent's messages as typed values: parsed once, at the edge; a bad one names what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from django.utils.dateparse import parse_datetime
+
+from runners.errors import InvalidRequest
+from runners.host_facts import Facts, parse_facts
+from runners.states import Phase
+
+PROTOCOL = 1
+OLDEST_PROTOCOL = 1
+SLOTS_LIMIT = 256
+JOURNAL_LIMIT = 200
+
+
+class ProtocolTooOld(InvalidRequest):
+    """The agent speaks a protocol we no longer understand: it must be upgraded."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleReport:
+    """One measurement; bytes and percent."""
+
+    cpu_percent: float
+    memory_used_bytes: int
+    disk_used_bytes: int
+    load1: float | None
+    network_sent_bytes: int | None
+    network_received_bytes: int | None
+    temperature_celsius: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotReport:
+    """What the host says of one runner's process."""
+
+    runner_id: int
+    phase: Phase
+    pid: int | None
+    process_started_at: datetime | None
+    exit_code: int | None
+    reason: str
+    job_name: str
+    job_started_at: datetime | None
+    runner_version: str
+    cpu_percent: float | None
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """Something that happened on the host since the last heartbeat we took; told at least once."""
+
+    seq: int
+    at: datetime
+    kind: str
+    runner_id: int | None
+    detail: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One heartbeat."""
+
+    agent_version: str
+    boot_id: str
+    wanted_version: int | None
+    at: datetime | None
+    facts: Facts | None
+    sample: SampleReport | None
+    slots: tuple[SlotReport, ...] = field(default=())
+    journal: tuple[JournalEntry, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolRequest:
+    """A machine that wants to become a host; `code` is a secret."""
+
+    code: str = field(repr=False)
+    name: str
+    facts: Facts
+    agent_version: str
+    site: str
+    slots: int | None
+
+
+def parse_enrol(data: Mapping[str, object]) -> EnrolRequest:
+    """Read an enrol message. Raises InvalidRequest (ProtocolTooOld) naming what is missing."""
+    _check_protocol(data)
+    return EnrolRequest(
+        code=_required_text(data, "code"),
+        name=_required_text(data, "name"),
+        facts=parse_facts(_required_object(data, "facts")),
+        agent_version=_text(data, "agent_version", 40),
+        site=_text(data, "site", 60),
+        slots=_integer(data, "slots"),
+    )
+
+
+def parse_heartbeat(data: Mapping[str, object]) -> Report:
+    """Read a heartbeat. Raises InvalidRequest (ProtocolTooOld) naming what is missing."""
+    _check_protocol(data)
+    slots = data.get("slots")
+    journal = data.get("journal", [])
+    if not isinstance(slots, list) or not isinstance(journal, list):
+        raise InvalidRequest("slots and journal must be lists.")
+    facts = data.get("facts")
+    sample = data.get("sample")
+    return Report(
+        agent_version=_text(data, "agent_version", 40),
+        boot_id=_text(data, "boot_id", 64),
+        wanted_version=_integer(data, "wanted_version"),
+        at=_moment(data, "at"),
+        facts=parse_facts(facts) if isinstance(facts, dict) else None,
+        sample=_sample(sample) if isinstance(sample, dict) else None,
+        slots=tuple(_slot(item) for item in slots[:SLOTS_LIMIT]),
+        journal=tuple(_entry(item) for item in journal[:JOURNAL_LIMIT]),
+    )
+
+
+def _slot(item: object) -> SlotReport:
+    if not isinstance(item, dict):
+        raise InvalidRequest("Each slot must be an object.")
+    runner_id = _integer(item, "runner_id")
+    phase = item.get("phase")
+    if runner_id is None or phase not in Phase.values:
+        raise InvalidRequest("Each slot needs a runner_id and a known phase.")
+    job = item.get("job")
+    job = job if isinstance(job, dict) else {}
+    return SlotReport(
+        runner_id=runner_id,
+        phase=Phase(str(phase)),
+        pid=_integer(item, "pid"),
+        process_started_at=_moment(item, "process_started_at"),
+        exit_code=_integer(item, "exit_code", low=-(2**31)),
+        reason=_text(item, "reason", 500),
+        job_name=_text(job, "name", 300),
+        job_started_at=_moment(job, "started_at"),
+        runner_version=_text(item, "runner_version", 40),
+        cpu_percent=_float(item, "cpu_percent"),
+        memory_bytes=_integer(item, "memory_bytes"),
+    )
+
+
+def _entry(item: object) -> JournalEntry:
+    if not isinstance(item, dict):
+        raise InvalidRequest("Each journal entry must be an object.")
+    seq, at, kind = _integer(item, "seq"), _moment(item, "at"), _text(item, "kind", 40)
+    if seq is None or at is None or not kind:
+        raise InvalidRequest("Each journal entry needs seq, at and kind.")
+    detail = item.get("detail")
+    return JournalEntry(
+        seq=seq,
+        at=at,
+        kind=kind,
+        runner_id=_integer(item, "runner_id"),
+        detail=detail if isinstance(detail, dict) else {},
+    )
+
+
+def _sample(item: Mapping[str, object]) -> SampleReport:
+    return SampleReport(
+        cpu_percent=_float(item, "cpu_percent") or 0.0,
+        memory_used_bytes=_integer(item, "memory_used_bytes") or 0,
+        disk_used_bytes=_integer(item, "disk_used_bytes") or 0,
+        load1=_float(item, "load1"),
+        network_sent_bytes=_integer(item, "network_sent_bytes"),
+        network_received_bytes=_integer(item, "network_received_bytes"),
+        temperature_celsius=_float(item, "temperature_celsius"),
+    )
+
+
+def _check_protocol(data: Mapping[str, object]) -> None:
+    protocol = data.get("protocol")
+    if not isinstance(protocol, int) or isinstance(protocol, bool):
+        raise InvalidRequest("protocol is missing: it must be a number.")
+    if protocol < OLDEST_PROTOCOL:
+        raise ProtocolTooOld(f"This agent speaks protocol {protocol}; upgrade it to {PROTOCOL}.")
+
+
+def _text(data: Mapping[str, object], key: str, limit: int) -> str:
+    value = data.get(key)
+    return value.replace("\x00", "")[:limit] if isinstance(value, str) else ""
+
+
+def _required_text(data: Mapping[str, object], key: str) -> str:
+    value = data.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidRequest(f"{key} is missing.")
+    return value.strip()
+
+
+def _required_object(data: Mapping[str, object], key: str) -> Mapping[str, object]:
+    value = data.get(key)
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{key} is missing: it must be an object.")
+    return value
+
+
+def _integer(data: Mapping[str, object], key: str, *, low: int = 0) -> int | None:
+    value = data.get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**63:
+        return None
+    return value
+
+
+def _float(data: Mapping[str, object], key: str) -> float | None:
+    value = data.get(key)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _moment(data: Mapping[str, object], key: str) -> datetime | None:
+    value = data.get(key)
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = parse_datetime(value)
+    except ValueError:
+        return None
+    if moment is None:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,356 @@
+"""What one heartbeat changes, and the wanted set it answers with.
+
+The only writer of what hosts say (`Runner.phase`, `Host.last_seen_at` and their like). With nothing
+changed it is three queries: the host by its token, its runners, one UPDATE of the host row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django_q.tasks import async_task
+
+from runners import audit, lifecycle, tokens
+from runners.agent_messages import Report, SampleReport, SlotReport
+from runners.audit import Actor
+from runners.errors import IllegalTransition, NotPermitted, StaleState
+from runners.host_facts import apply_facts
+from runners.models import Event, Host, Runner, RunnerPackage, Sample
+from runners.states import PROCESS_ENDED, GitHubStatus, Phase, RunnerState
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The times a heartbeat is judged by, in seconds; from settings."""
+
+    quiet_seconds: int
+    active_seconds: int
+    late_after_seconds: int
+    offline_after_seconds: int
+    sample_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """The runner application a host should unpack, with the digest it must check."""
+
+    version: str
+    os: str
+    architecture: str
+    filename: str
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class WantedRunner:
+    """One entry of the wanted set."""
+
+    runner_id: int
+    name: str
+    slot: int
+    stop: bool
+    force: bool
+    ephemeral: bool
+    work_folder: str
+    package: Package | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the agent is told; `token` only while a rotation is in progress."""
+
+    version: int
+    journal_seq: int
+    next_seconds: int
+    want_facts: bool
+    wanted: tuple[WantedRunner, ...]
+    token: str = ""
+
+
+def authenticate(token: str) -> Host:
+    """Return the host this bearer token speaks for. Raises NotPermitted."""
+    prefix = tokens.prefix_of(token, tokens.AGENT_KIND)
+    if prefix:
+        host = Host.objects.filter(token_prefix=prefix).first()
+        if host is not None and tokens.matches(token, host.token_sha256):
+            return host
+        host = Host.objects.filter(next_token_prefix=prefix).first()
+        if host is not None and tokens.matches(token, host.next_token_sha256):
+            return host
+    raise NotPermitted("This agent token is not known here. Enrol the host again.")
+
+
+def receive(host: Host, token: str, report: Report, *, policy: Policy, now: datetime) -> Answer:
+    """Take one heartbeat from an authenticated host and return its whole wanted set."""
+    runners = list(Runner.objects.for_host(host.pk).order_by("slot"))
+    _update_host(host, token, report, policy=policy, now=now)
+    seen = {runner.pk: runner for runner in runners}
+    for slot in report.slots:
+        runner = seen.get(slot.runner_id)
+        if runner is not None:
+            _observe(runner, slot, now=now, host=host)
+    _read_journal(host, report, seen)
+    new_token = _rotate_token(host)
+    strays = _told_to_stop(host, report, seen)
+    runners = [runner for runner in runners if runner.slot is not None]
+    packages = _packages(host, runners)
+    busy_now = any(_in_motion(runner) for runner in runners)
+    return Answer(
+        version=host.wanted_version,
+        journal_seq=host.journal_seq,
+        next_seconds=policy.active_seconds if busy_now else policy.quiet_seconds,
+        want_facts=not host.facts_digest or (report.boot_id != host.boot_id and not report.facts),
+        wanted=tuple(_wanted(runner, packages) for runner in runners) + strays,
+        token=new_token,
+    )
+
+
+def _update_host(host: Host, token: str, report: Report, *, policy: Policy, now: datetime) -> None:
+    """The one UPDATE of the host row, with everything this heartbeat says of it."""
+    changed: dict[str, object] = {
+        "last_seen_at": now,
+        "late_after": now + timedelta(seconds=policy.late_after_seconds),
+        "offline_after": now + timedelta(seconds=policy.offline_after_seconds),
+    }
+    if report.agent_version != host.agent_version:
+        changed["agent_version"] = report.agent_version
+    if report.facts is not None:
+        names = apply_facts(host, report.facts)
+        changed |= {name: getattr(host, name) for name in names}
+    if report.sample is not None:
+        changed |= {
+            "cpu_percent": report.sample.cpu_percent,
+            "load1": report.sample.load1,
+            "memory_used_bytes": report.sample.memory_used_bytes,
+            "disk_used_bytes": report.sample.disk_used_bytes,
+            "temperature_celsius": report.sample.temperature_celsius,
+        }
+        if _sample_due(host, policy, now):
+            changed["sampled_at"] = now
+            _keep_sample(host, report.sample, now)
+    if report.journal:
+        last = max(entry.seq for entry in report.journal)
+        changed["journal_seq"] = max(last, host.journal_seq)
+    if host.next_token_sha256 and tokens.matches(token, host.next_token_sha256):
+        changed |= {
+            "token_prefix": host.next_token_prefix,
+            "token_sha256": host.next_token_sha256,
+            "token_rotated_at": now,
+            "next_token_prefix": "",
+            "next_token_sha256": "",
+            "token_rotation_asked_at": None,
+        }
+    came_back = host.offline_noted_at is not None or host.last_seen_at is None
+    if came_back:
+        changed["offline_noted_at"] = None
+        audit.record(
+            host,
+            "host.online",
+            by=Actor(Event.ActorKind.AGENT, host.name),
+            at=now,
+            was="offline" if host.last_seen_at else "enrolled",
+            became="online",
+        )
+    Host.objects.filter(pk=host.pk).update(**changed)
+    for name, value in changed.items():
+        if name != "journal_seq":  # the entries above the old number are still to be read
+            setattr(host, name, value)
+
+
+def _sample_due(host: Host, policy: Policy, now: datetime) -> bool:
+    # A second's grace: beats that come a little early still make one sample a period
+    return host.sampled_at is None or now - host.sampled_at >= timedelta(
+        seconds=policy.sample_seconds - 1
+    )
+
+
+def _keep_sample(host: Host, sample: SampleReport, now: datetime) -> None:
+    Sample.objects.create(
+        host=host,
+        at=now,
+        cpu_percent=sample.cpu_percent,
+        load1=sample.load1,
+        memory_used_bytes=sample.memory_used_bytes,
+        disk_used_bytes=sample.disk_used_bytes,
+        network_sent_bytes=sample.network_sent_bytes,
+        network_received_bytes=sample.network_received_bytes,
+    )
+
+
+def _observe(runner: Runner, slot: SlotReport, *, now: datetime, host: Host) -> None:
+    """Write what changed of one runner's process and let the lifecycle draw its conclusion."""
+    was = Phase(runner.phase)
+    said = {
+        "phase": slot.phase.value,
+        "pid": slot.pid,
+        "process_started_at": slot.process_started_at,
+        "exit_code": slot.exit_code,
+        "phase_reason": slot.reason,
+        "job_name": slot.job_name,
+        "job_started_at": slot.job_started_at,
+        "runner_version": slot.runner_version or runner.runner_version,
+    }
+    changed = {name: value for name, value in said.items() if getattr(runner, name) != value}
+    if slot.phase == Phase.BUSY:
+        # Use is only worth a write while a job runs, and only when it moved
+        for name, value in (("cpu_percent", slot.cpu_percent), ("memory_bytes", slot.memory_bytes)):
+            if value is not None and getattr(runner, name) != value:
+                changed[name] = value
+    elif runner.cpu_percent is not None:
+        changed |= {"cpu_percent": None, "memory_bytes": None}
+    if changed:
+        changed["observed_at"] = now
+        Runner.objects.filter(pk=runner.pk).update(**changed)
+        for name, value in changed.items():
+            setattr(runner, name, value)
+    try:
+        _conclude(runner, was, now=now, by=Actor(Event.ActorKind.AGENT, host.name))
+    except (StaleState, IllegalTransition):
+        # Another writer moved it first; the next heartbeat tells the same again
+        runner.refresh_from_db()
+
+
+def _conclude(runner: Runner, was: Phase, *, now: datetime, by: Actor) -> None:
+    """Move the runner where what its host says leads."""
+    phase = Phase(runner.phase)
+    state = RunnerState(runner.state)
+    if phase == Phase.LISTENING and state == RunnerState.PROVISIONING and was != phase:
+        wake_reconcile(runner.scope_id)
+    elif phase == Phase.GONE and state == RunnerState.REMOVING:
+        if runner.github_deleted_at is not None or runner.github_id is None:
+            lifecycle.finish(runner, reason=runner.state_reason, now=now, by=by)
+        elif was != phase:
+            wake_reconcile(runner.scope_id)
+    elif phase == Phase.GONE and state == RunnerState.FAILED:
+        if runner.github_deleted_at is not None or runner.github_id is None:
+            lifecycle.release_slot(runner)
+        elif was != phase:
+            wake_reconcile(runner.scope_id)
+    elif phase == Phase.FAILED and state in (RunnerState.PROVISIONING, RunnerState.ACTIVE):
+        lifecycle.fail(runner, reason=runner.phase_reason or "Could not start", now=now, by=by)
+    elif phase in (Phase.EXITED, Phase.FAILED, Phase.GONE) and state == RunnerState.DRAINING:
+        if was != phase:
+            wake_reconcile(runner.scope_id)
+    elif phase == Phase.EXITED and runner.ephemeral and state != RunnerState.REMOVING:
+        _conclude_ephemeral_exit(runner, state, now=now, by=by)
+
+
+def _conclude_ephemeral_exit(
+    runner: Runner, state: RunnerState, *, now: datetime, by: Actor
+) -> None:
+    if state not in (RunnerState.PROVISIONING, RunnerState.ACTIVE):
+        return
+    if runner.exit_code == 0:
+        with transaction.atomic():
+            lifecycle.retire_registration(
+                runner, reason=runner.phase_reason or "Finished its job", now=now, by=by
+            )
+            wake_reconcile(runner.scope_id)
+    else:
+        reason = runner.phase_reason or f"Exited with code {runner.exit_code}"
+        lifecycle.fail(runner, reason=reason, now=now, by=by)
+
+
+def _read_journal(host: Host, report: Report, seen: dict[int, Runner]) -> None:
+    """Count what finished since the last heartbeat we took; told twice, it counts once."""
+    for entry in report.journal:
+        if entry.seq <= host.journal_seq:
+            continue
+        host.journal_seq = entry.seq
+        runner = seen.get(entry.runner_id or 0)
+        if runner is not None and entry.kind == "job-completed":
+            Runner.objects.filter(pk=runner.pk).update(jobs_done=F("jobs_done") + 1)
+
+
+def _rotate_token(host: Host) -> str:
+    """Make the next token while a rotation is asked for; it counts once the agent has used it."""
+    if host.token_rotation_asked_at is None:
+        return ""
+    token = tokens.new_token(tokens.AGENT_KIND)
+    Host.objects.filter(pk=host.pk).update(
+        next_token_prefix=token.prefix, next_token_sha256=token.sha256
+    )
+    return token.text
+
+
+def _told_to_stop(host: Host, report: Report, seen: dict[int, Runner]) -> tuple[WantedRunner, ...]:
+    """Runners the host still has although we closed them: it is told to stop those.
+
+    A runner id we never made is not ours to stop: it is left alone and shows up as drift.
+    """
+    strange = {slot.runner_id for slot in report.slots} - seen.keys()
+    if not strange:
+        return ()
+    closed = Runner.objects.filter(
+        pk__in=strange, host=host, state__in=[RunnerState.REMOVED, RunnerState.FAILED]
+    )
+    return tuple(
+        WantedRunner(
+            runner_id=runner.pk,
+            name=runner.name,
+            slot=0,
+            stop=True,
+            force=False,
+            ephemeral=runner.ephemeral,
+            work_folder=runner.work_folder,
+            package=None,
+        )
+        for runner in closed
+        if not any(s.runner_id == runner.pk and s.phase == Phase.GONE for s in report.slots)
+    )
+
+
+def _packages(host: Host, runners: list[Runner]) -> dict[int, Package]:
+    """The runner package of each scope with a runner that still has to start."""
+    scopes = {r.scope_id for r in runners if _needs_package(r)}
+    if not scopes:
+        return {}
+    rows = RunnerPackage.objects.filter(
+        scope__in=scopes, os=host.os, architecture=host.architecture
+    )
+    return {
+        row.scope_id: Package(
+            version=row.version,
+            os=row.os,
+            architecture=row.architecture,
+            filename=row.filename,
+            url=row.download_url,
+            sha256=row.sha256,
+        )
+        for row in rows
+    }
+
+
+def _needs_package(runner: Runner) -> bool:
+    if runner.state == RunnerState.PROVISIONING:
+        return True
+    return not runner.ephemeral and runner.state == RunnerState.ACTIVE
+
+
+def _wanted(runner: Runner, packages: dict[int, Package]) -> WantedRunner:
+    return WantedRunner(
+        runner_id=runner.pk,
+        name=runner.name,
+        slot=runner.slot or 0,
+        stop=runner.state in (RunnerState.REMOVING, RunnerState.FAILED, RunnerState.REMOVED),
+        force=runner.force,
+        ephemeral=runner.ephemeral,
+        work_folder=runner.work_folder,
+        package=packages.get(runner.scope_id) if _needs_package(runner) else None,
+    )
+
+
+def _in_motion(runner: Runner) -> bool:
+    """Whether something on this host is about to change, so that the next beat should come soon."""
+    if runner.state in (RunnerState.ACTIVE, RunnerState.FAILED):
+        return runner.phase in PROCESS_ENDED and runner.github_status != GitHubStatus.ABSENT
+    return True
+
+
+def wake_reconcile(scope_id: int) -> None:
+    """Queue a look at the scope now instead of at the next beat."""
+    async_task("runners.tasks.reconcile_scope", scope_id)

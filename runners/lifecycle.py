@@ -1,0 +1,360 @@
+"""The only writer of `Runner.state`: provision, observe, drain, deregister, fail, finish.
+
+Every move is a conditional update with its `Event` in the same transaction. Nothing here calls
+GitHub or a host: a move is decided and committed, and the worker (`reconcile`) and the agent
+converge on it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django_q.tasks import async_task
+
+from runners import audit, placement
+from runners.audit import Actor
+from runners.errors import IllegalTransition, InvalidRequest, NoCapacity, StaleState
+from runners.models import Event, Host, Label, Pool, Runner, Scope
+from runners.states import TRANSITIONS, RunnerState
+
+NAME_LIMIT = 64
+LABEL_LIMIT = 256
+LABELS_LIMIT = 100
+COUNT_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What somebody asks to have provisioned.
+
+    `host` None lets placement choose. `name_pattern` may hold {host}, {pool} and {random}; {host}
+    and {random} are added when missing, so that two hosts never clash.
+    """
+
+    scope: Scope
+    labels: Sequence[str]
+    host: Host | None = None
+    pool: Pool | None = None
+    ephemeral: bool = True
+    count: int = 1
+    name_pattern: str = "{host}-{random}"
+    runner_group_id: int | None = None
+    runner_group_name: str = ""
+    architecture: str = ""
+    needs_gpu: bool = False
+    site: str = ""
+
+
+def transition(runner: Runner, to: RunnerState, *, by: Actor, reason: str, now: datetime) -> Event:
+    """Move a runner and record who and why, in one transaction.
+
+    Raises IllegalTransition when TRANSITIONS forbids it, StaleState when another writer moved
+    first.
+    """
+    was = RunnerState(runner.state)
+    if to not in TRANSITIONS[was]:
+        raise IllegalTransition(
+            f"{runner.name} is {was.label.lower()}, so it can't become {to.label.lower()}."
+        )
+    removed_at = now if to == RunnerState.REMOVED else None
+    with transaction.atomic():
+        moved = Runner.objects.filter(pk=runner.pk, state=was).update(
+            state=to, state_changed_at=now, state_reason=reason, removed_at=removed_at
+        )
+        if not moved:
+            raise StaleState(f"{runner.name} changed while you were looking. Reload and try again.")
+        event = audit.record(
+            runner, f"runner.{to.value}", by=by, at=now, was=was, became=to, reason=reason
+        )
+        _tell_host(runner.host_id)
+    runner.state, runner.state_changed_at, runner.state_reason = to, now, reason
+    runner.removed_at = removed_at
+    return event
+
+
+def provision(order: Order, *, by: Actor, reason: str, now: datetime) -> list[Runner]:
+    """Create runners in `provisioning`, each holding one slot of a host, all or none.
+
+    Raises InvalidRequest for labels, counts or names that GitHub or we refuse, NoCapacity when the
+    hosts that can serve the labels have too few free slots.
+    """
+    labels = clean_labels(order.labels)
+    if not 1 <= order.count <= COUNT_LIMIT:
+        raise InvalidRequest(f"Ask for between 1 and {COUNT_LIMIT} runners at a time.")
+    with transaction.atomic():
+        label_rows = get_labels(labels)
+        runners = []
+        taken = placement.free_slots(
+            placement.Need(
+                host_id=order.host.pk if order.host else None,
+                architecture=order.architecture,
+                needs_gpu=order.needs_gpu,
+                site=order.site,
+                labels=tuple(labels),
+            ),
+            count=order.count,
+            now=now,
+        )
+        for host, slot in taken:
+            runners.append(_create(order, host, slot, label_rows, by=by, reason=reason, now=now))
+        for host_id in sorted({host.pk for host, _ in taken}):
+            _tell_host(host_id)
+    return runners
+
+
+def _create(
+    order: Order,
+    host: Host,
+    slot: int,
+    labels: Sequence[Label],
+    *,
+    by: Actor,
+    reason: str,
+    now: datetime,
+) -> Runner:
+    runner = Runner(
+        name=runner_name(order.name_pattern, host=host, pool=order.pool),
+        scope=order.scope,
+        host=host,
+        pool=order.pool,
+        slot=slot,
+        ephemeral=order.ephemeral,
+        runner_group_id=order.runner_group_id or order.scope.runner_group_id,
+        runner_group_name=order.runner_group_name or order.scope.runner_group_name,
+        state=RunnerState.PROVISIONING,
+        state_changed_at=now,
+        state_reason=reason,
+        created_at=now,
+    )
+    try:
+        with transaction.atomic():
+            runner.save(force_insert=True)
+    except IntegrityError as error:
+        raise NoCapacity(
+            f"Slot {slot} on {host.name} was taken a moment ago. Try again."
+        ) from error
+    runner.labels.set(labels)
+    audit.record(
+        runner,
+        "runner.provision",
+        by=by,
+        at=now,
+        became=RunnerState.PROVISIONING,
+        reason=reason,
+        detail={
+            "host": host.name,
+            "scope": order.scope.slug,
+            "labels": [label.name for label in labels],
+            "ephemeral": order.ephemeral,
+        },
+    )
+    return runner
+
+
+def drain(
+    runner: Runner, *, by: Actor, reason: str, now: datetime, deadline_at: datetime | None = None
+) -> Event:
+    """Let the runner finish its job and take no other; then it is deregistered and its slot freed.
+
+    Draining a draining runner updates its deadline and reason.
+    """
+    if runner.state == RunnerState.DRAINING:
+        with transaction.atomic():
+            _update_if(runner, RunnerState.DRAINING, drain_deadline_at=deadline_at)
+            event = audit.record(
+                runner, "runner.drain-update", by=by, at=now, reason=reason, became="draining"
+            )
+        runner.drain_deadline_at = deadline_at
+        return event
+    with transaction.atomic():
+        event = transition(runner, RunnerState.DRAINING, by=by, reason=reason, now=now)
+        Runner.objects.filter(pk=runner.pk).update(drain_deadline_at=deadline_at)
+        runner.drain_deadline_at = deadline_at
+        _wake_worker(runner)
+    return event
+
+
+def stop_drain(runner: Runner, *, by: Actor, reason: str, now: datetime) -> Event:
+    """Give a draining runner back to work, as long as GitHub still has it."""
+    if runner.github_deleted_at is not None:
+        raise InvalidRequest(
+            f"{runner.name} is already deregistered at GitHub, so its drain can't be stopped."
+        )
+    with transaction.atomic():
+        event = transition(runner, RunnerState.ACTIVE, by=by, reason=reason, now=now)
+        Runner.objects.filter(pk=runner.pk).update(drain_deadline_at=None)
+        runner.drain_deadline_at = None
+    return event
+
+
+def deregister(
+    runner: Runner, *, by: Actor, reason: str, now: datetime, force: bool = False
+) -> Event:
+    """Take the runner out of service: deleted at GitHub first, then stopped and wiped.
+
+    Without `force` this is a drain: a runner that works finishes its job. With `force` its process
+    is ended now and the job on it fails; the reason is required and recorded.
+    """
+    if not force:
+        if runner.state == RunnerState.FAILED:
+            with transaction.atomic():
+                event = transition(runner, RunnerState.REMOVING, by=by, reason=reason, now=now)
+                _wake_worker(runner)
+            return event
+        return drain(runner, by=by, reason=reason, now=now)
+    if not reason.strip():
+        raise InvalidRequest("Say why: forcing a runner out fails the job on it.")
+    with transaction.atomic():
+        if runner.state == RunnerState.REMOVING:
+            event = audit.record(
+                runner, "runner.force", by=by, at=now, reason=reason, became="removing"
+            )
+            _tell_host(runner.host_id)
+        else:
+            event = transition(runner, RunnerState.REMOVING, by=by, reason=reason, now=now)
+        Runner.objects.filter(pk=runner.pk).update(force=True)
+        runner.force = True
+        _wake_worker(runner)
+    return event
+
+
+def activate(runner: Runner, *, now: datetime, by: Actor) -> Event:
+    """The runner was seen online at GitHub: it counts as supply from now on."""
+    with transaction.atomic():
+        event = transition(runner, RunnerState.ACTIVE, by=by, reason="Online at GitHub", now=now)
+        Runner.objects.filter(pk=runner.pk).update(online_at=now)
+        if runner.pool_id is not None:
+            Pool.objects.filter(pk=runner.pool_id, consecutive_failures__gt=0).update(
+                consecutive_failures=0, backoff_until=None
+            )
+    runner.online_at = now
+    return event
+
+
+def fail(runner: Runner, *, reason: str, now: datetime, by: Actor) -> Event:
+    """The runner cannot go on; the reason is what its page shows."""
+    with transaction.atomic():
+        event = transition(runner, RunnerState.FAILED, by=by, reason=reason, now=now)
+        _wake_worker(runner)
+    return event
+
+
+def retire_registration(runner: Runner, *, reason: str, now: datetime, by: Actor) -> Event:
+    """GitHub no longer has the runner: its process may be stopped and wiped."""
+    return transition(runner, RunnerState.REMOVING, by=by, reason=reason, now=now)
+
+
+def finish(runner: Runner, *, reason: str, now: datetime, by: Actor) -> Event:
+    """Nothing of the runner is left at GitHub or on the host: give the slot back and close the
+    row."""
+    with transaction.atomic():
+        event = transition(runner, RunnerState.REMOVED, by=by, reason=reason, now=now)
+        release_slot(runner)
+    return event
+
+
+def release_slot(runner: Runner) -> None:
+    """Give the runner's slot back to its host."""
+    Runner.objects.filter(pk=runner.pk, slot__isnull=False).update(slot=None)
+    runner.slot = None
+    _tell_host(runner.host_id)
+
+
+def edit_labels(
+    runner: Runner, labels: Iterable[str], *, by: Actor, reason: str, now: datetime
+) -> Event:
+    """Change the custom labels of a persistent runner; the worker carries them to GitHub."""
+    if runner.ephemeral:
+        raise InvalidRequest(
+            f"{runner.name} is ephemeral: its labels are fixed. Change its pool or provision anew."
+        )
+    if runner.state not in (RunnerState.PROVISIONING, RunnerState.ACTIVE):
+        raise InvalidRequest(f"{runner.name} is {runner.get_state_display().lower()}.")
+    wanted = clean_labels(labels)
+    with transaction.atomic():
+        was = sorted(label.name for label in runner.labels.all())
+        runner.labels.set(get_labels(wanted))
+        event = audit.record(
+            runner,
+            "runner.labels",
+            by=by,
+            at=now,
+            was=", ".join(was)[:200],
+            became=", ".join(sorted(wanted))[:200],
+            reason=reason,
+        )
+        async_task("runners.tasks.push_labels", runner.pk)
+    return event
+
+
+def clean_labels(labels: Iterable[str]) -> list[str]:
+    """Return the labels trimmed, without doubles (case aside), in the order given.
+
+    Raises InvalidRequest for none, too many, too long, or a comma inside one.
+    """
+    seen: dict[str, str] = {}
+    for label in labels:
+        text = label.strip()
+        if text:
+            seen.setdefault(text.lower(), text)
+    if not 1 <= len(seen) <= LABELS_LIMIT:
+        raise InvalidRequest(f"Give between 1 and {LABELS_LIMIT} labels.")
+    for text in seen.values():
+        if len(text) > LABEL_LIMIT or "," in text:
+            raise InvalidRequest(
+                f"A label has at most {LABEL_LIMIT} characters and no comma: {text[:40]}"
+            )
+    return list(seen.values())
+
+
+def get_labels(names: Iterable[str]) -> list[Label]:
+    """Return the rows for these names, made where missing; spelling of the first use is kept."""
+    rows = []
+    for name in names:
+        row = Label.objects.filter(name__iexact=name).first()
+        rows.append(row or Label.objects.create(name=name))
+    return rows
+
+
+def runner_name(pattern: str, *, host: Host, pool: Pool | None) -> str:
+    """Return a fresh name of at most 64 characters; always holds the host's name and a random
+    part."""
+    for part in ("{host}", "{random}"):
+        if part not in pattern:
+            pattern = f"{pattern}-{part}"
+    values = {
+        "{host}": host.name,
+        "{pool}": pool.name if pool else "runner",
+        "{random}": secrets.token_hex(4),
+    }
+    name = pattern
+    for part, value in values.items():
+        name = name.replace(part, value)
+    if (
+        len(name) > NAME_LIMIT
+        or not name.replace("-", "").replace("_", "").replace(".", "").isalnum()
+    ):
+        raise InvalidRequest(
+            f"Runner names are letters, digits, - _ and ., at most {NAME_LIMIT}: {name}"
+        )
+    return name
+
+
+def _update_if(runner: Runner, state: RunnerState, **fields: object) -> None:
+    if not Runner.objects.filter(pk=runner.pk, state=state).update(**fields):
+        raise StaleState(f"{runner.name} changed while you were looking. Reload and try again.")
+
+
+def _tell_host(host_id: int) -> None:
+    """Raise the version of the host's wanted set, so that the agent sees something changed."""
+    Host.objects.filter(pk=host_id).update(wanted_version=F("wanted_version") + 1)
+
+
+def _wake_worker(runner: Runner) -> None:
+    """Queue a look at the runner's scope now instead of at the next beat."""
+    async_task("runners.tasks.reconcile_scope", runner.scope_id)

@@ -1,0 +1,97 @@
+"""Workflow jobs, as runners' hosts and GitHub tell them."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+
+class Job(models.Model):
+    """One GitHub workflow job; moves only forward within one run attempt."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", "Waiting for approval"
+        QUEUED = "queued", "Queued"
+        IN_PROGRESS = "in_progress", "Running"
+        COMPLETED = "completed", "Completed"
+
+    scope = models.ForeignKey("runners.Scope", on_delete=models.CASCADE, related_name="jobs")
+    github_id = models.PositiveBigIntegerField()
+    run_id = models.PositiveBigIntegerField()
+    run_attempt = models.PositiveIntegerField(default=1)
+    repository = models.CharField(max_length=200)
+    workflow_name = models.CharField(max_length=300, blank=True, default="")
+    name = models.CharField(max_length=300)
+    labels = models.JSONField(default=list)
+    html_url = models.URLField(max_length=500, blank=True, default="")
+    head_branch = models.CharField(max_length=255, blank=True, default="")
+    status = models.CharField(max_length=20, choices=Status.choices)
+    conclusion = models.CharField(max_length=20, blank=True, default="")
+    runner = models.ForeignKey(
+        "runners.Runner", null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs"
+    )
+    runner_name = models.CharField(max_length=64, blank=True, default="")
+    queued_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-queued_at",)
+        indexes = (
+            # The queue: what waits or runs now, oldest first
+            models.Index(
+                fields=("status", "queued_at"), name="job_open", condition=~Q(status="completed")
+            ),
+            # A runner's page: its jobs, newest first
+            models.Index(fields=("runner", "-queued_at"), name="job_runner"),
+            # Recent jobs of the fleet
+            models.Index(fields=("-queued_at",), name="job_recent"),
+        )
+        constraints = (
+            models.UniqueConstraint(
+                fields=("scope", "github_id", "run_attempt"), name="job_attempt_unique"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["waiting", "queued", "in_progress", "completed"]),
+                name="job_status_known",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.repository} · {self.name}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("job-detail", args=[self.pk])
+
+
+class Delivery(models.Model):
+    """A webhook delivery we accepted, by hook and GUID, so that the second copy changes nothing."""
+
+    scope = models.ForeignKey("runners.Scope", on_delete=models.CASCADE, related_name="deliveries")
+    hook_id = models.CharField(max_length=40)
+    guid = models.CharField(max_length=64)
+    event = models.CharField(max_length=60)
+    action = models.CharField(max_length=60, blank=True, default="")
+    payload = models.JSONField(null=True)
+    received_at = models.DateTimeField()
+    processed_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=200, blank=True, default="")
+
+    class Meta:
+        ordering = ("-received_at",)
+        indexes = (
+            # The worker's next batch
+            models.Index(
+                fields=("received_at",),
+                name="delivery_pending",
+                condition=Q(processed_at__isnull=True),
+            ),
+        )
+        constraints = (
+            models.UniqueConstraint(fields=("hook_id", "guid"), name="delivery_guid_unique"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.guid}"

@@ -1,0 +1,201 @@
+"""Runners: one row per registered (or to be registered) instance of GitHub's runner application."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
+from django.urls import reverse
+
+from runners.models.host import Host
+from runners.states import (
+    LIVE,
+    PROCESS_ENDED,
+    DisplayState,
+    GitHubStatus,
+    Phase,
+    RunnerFacts,
+    RunnerState,
+    display_state,
+)
+
+
+class RunnerQuerySet(QuerySet["Runner"]):
+    """Queries named after their use."""
+
+    def live(self) -> Self:
+        """Runners that still need work to reach their end."""
+        return self.filter(state__in=LIVE)
+
+    def current(self) -> Self:
+        """Runners a person cares about now: everything but the removed ones."""
+        return self.exclude(state=RunnerState.REMOVED)
+
+    def for_host(self, host_id: int) -> Self:
+        """Everything this host should hear about: runners that hold one of its slots."""
+        return self.filter(host_id=host_id, slot__isnull=False)
+
+    def with_display_state(self, now: datetime) -> Self:
+        """Annotate `display`, equal to `Runner.display_at(now)`, for filters, counts and
+        sorting."""
+        silent = Exists(
+            Host.objects.filter(pk=OuterRef("host_id"), offline_after__lte=now).order_by()
+        )
+        return self.annotate(
+            display=Case(
+                When(
+                    state__in=[RunnerState.REMOVED, RunnerState.REMOVING, RunnerState.FAILED],
+                    then="state",
+                ),
+                When(silent, then=Value(DisplayState.LOST.value)),
+                When(state=RunnerState.DRAINING, then=Value(DisplayState.DRAINING.value)),
+                When(state=RunnerState.PROVISIONING, then=Value(DisplayState.STARTING.value)),
+                When(
+                    Q(phase=Phase.BUSY) | Q(github_busy=True), then=Value(DisplayState.BUSY.value)
+                ),
+                When(
+                    Q(phase__in=PROCESS_ENDED)
+                    | Q(github_status__in=[GitHubStatus.OFFLINE, GitHubStatus.ABSENT]),
+                    then=Value(DisplayState.OFFLINE.value),
+                ),
+                default=Value(DisplayState.IDLE.value),
+                output_field=models.CharField(),
+            )
+        )
+
+
+class Runner(models.Model):
+    """One runner: what we want, what its host sees, what GitHub says, kept apart."""
+
+    # Identity and settings
+    name = models.CharField(max_length=64)
+    scope = models.ForeignKey("runners.Scope", on_delete=models.PROTECT, related_name="runners")
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="runners")
+    pool = models.ForeignKey(
+        "runners.Pool", null=True, blank=True, on_delete=models.SET_NULL, related_name="runners"
+    )
+    slot = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="The host's slot it holds; empty once given back."
+    )
+    ephemeral = models.BooleanField(default=True)
+    labels = models.ManyToManyField("runners.Label", related_name="runners")
+    runner_group_id = models.PositiveBigIntegerField(default=1)
+    runner_group_name = models.CharField(max_length=100, blank=True, default="")
+    work_folder = models.CharField(max_length=100, default="_work")
+    # Wanted: written by lifecycle only
+    state = models.CharField(
+        max_length=20, choices=RunnerState.choices, default=RunnerState.PROVISIONING
+    )
+    state_changed_at = models.DateTimeField()
+    state_reason = models.TextField(blank=True, default="")
+    drain_deadline_at = models.DateTimeField(null=True, blank=True)
+    force = models.BooleanField(default=False, help_text="Stop even if a job is running.")
+    # Observed: what the host says, written by heartbeat only
+    phase = models.CharField(max_length=20, choices=Phase.choices, blank=True, default="")
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    process_started_at = models.DateTimeField(null=True, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    phase_reason = models.TextField(blank=True, default="")
+    job_name = models.CharField(max_length=300, blank=True, default="")
+    job_started_at = models.DateTimeField(null=True, blank=True)
+    jobs_done = models.PositiveIntegerField(default=0)
+    runner_version = models.CharField(max_length=40, blank=True, default="")
+    cpu_percent = models.FloatField(null=True, blank=True)
+    memory_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    observed_at = models.DateTimeField(null=True, blank=True)
+    # GitHub: written by reconcile, webhooks and the registration answer only
+    github_id = models.PositiveBigIntegerField(null=True, blank=True)
+    github_status = models.CharField(
+        max_length=10, choices=GitHubStatus.choices, blank=True, default=""
+    )
+    github_busy = models.BooleanField(default=False)
+    github_labels = models.JSONField(default=list, blank=True)
+    github_seen_at = models.DateTimeField(null=True, blank=True)
+    github_deleted_at = models.DateTimeField(null=True, blank=True)
+    # Times
+    created_at = models.DateTimeField()
+    registered_at = models.DateTimeField(null=True, blank=True)
+    online_at = models.DateTimeField(null=True, blank=True)
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RunnerQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+        indexes = (
+            # The fleet pages, the pools' counts and every sweep look at what is not removed
+            models.Index(
+                fields=("state", "host"),
+                name="runner_current",
+                condition=~Q(state="removed"),
+            ),
+            # reconcile: one scope's runners that may still be at GitHub
+            models.Index(
+                fields=("scope", "github_id"),
+                name="runner_scope_github",
+                condition=~Q(state="removed"),
+            ),
+        )
+        constraints = (
+            models.UniqueConstraint(
+                fields=("scope", "name"),
+                name="runner_name_unique_while_live",
+                condition=~Q(state="removed"),
+            ),
+            models.UniqueConstraint(
+                fields=("host", "slot"),
+                name="runner_slot_unique",
+                condition=Q(slot__isnull=False),
+            ),
+            models.UniqueConstraint(
+                fields=("scope", "github_id"),
+                name="runner_github_id_unique",
+                condition=Q(github_id__isnull=False),
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=RunnerState.values), name="runner_state_known"
+            ),
+            models.CheckConstraint(condition=Q(phase__in=Phase.values), name="runner_phase_known"),
+            models.CheckConstraint(
+                condition=Q(github_status__in=GitHubStatus.values),
+                name="runner_github_status_known",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("runner-detail", args=[self.pk])
+
+    def facts_at(self, now: datetime) -> RunnerFacts:
+        """The facts `display_state` needs; reads `host`, so select it."""
+        silent_after = self.host.offline_after
+        return RunnerFacts(
+            state=RunnerState(self.state),
+            phase=Phase(self.phase),
+            github_status=GitHubStatus(self.github_status),
+            github_busy=self.github_busy,
+            host_silent=silent_after is not None and silent_after <= now,
+        )
+
+    def display_at(self, now: datetime) -> DisplayState:
+        """The word for this runner at `now`."""
+        return display_state(self.facts_at(now))
+
+
+class RunnerLog(models.Model):
+    """The last output of a runner's process, bounded; `offset` counts every character ever
+    taken."""
+
+    runner = models.OneToOneField(
+        Runner, on_delete=models.CASCADE, related_name="log", primary_key=True
+    )
+    text = models.TextField(blank=True, default="")
+    offset = models.PositiveBigIntegerField(default=0)
+    updated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"log of {self.runner_id}"
