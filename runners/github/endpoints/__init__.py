@@ -1,0 +1,1 @@
+"""GitHub's operations, one method each, grouped as GitHub's documentation groups them."""
