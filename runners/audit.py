@@ -49,7 +49,7 @@ def record(
         actor_name=by.name,
         actor_user_id=by.user_id,
         action=action,
-        object_kind=subject._meta.model_name,
+        object_kind=subject._meta.model_name or "",
         object_id=subject.pk if isinstance(subject.pk, int) else None,
         object_name=str(subject),
         host_id=_host_id(subject),

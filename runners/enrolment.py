@@ -10,7 +10,6 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 from django.db import IntegrityError, transaction
 from django.db.models import F
-from django_q.tasks import async_task
 
 from runners import audit, lifecycle, tokens
 from runners.audit import Actor
@@ -196,7 +195,8 @@ def retire(host: Host, *, by: Actor, reason: str, now: datetime) -> Event:
         busy = [r.name for r in runners if r.phase == "busy" or r.github_busy]
         if busy:
             raise InvalidRequest(
-                f"{', '.join(busy[:3])} may be running a job. Drain {host.name} first, then retire it."
+                f"{', '.join(busy[:3])} may be running a job. "
+                f"Drain {host.name} first, then retire it."
             )
         if not Host.objects.filter(pk=host.pk, retired_at__isnull=True).update(
             retired_at=now,
@@ -212,7 +212,7 @@ def retire(host: Host, *, by: Actor, reason: str, now: datetime) -> Event:
                 lifecycle.transition(
                     runner, RunnerState.REMOVING, by=by, reason=f"{host.name} was retired", now=now
                 )
-            async_task("runners.tasks.reconcile_scope", runner.scope_id)
+            lifecycle.wake_reconcile(runner.scope_id)
         event = audit.record(
             host, "host.retire", by=by, at=now, was="enrolled", became="retired", reason=reason
         )

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F
-from django_q.tasks import async_task
 
 from runners import audit, lifecycle, tokens
 from runners.agent_messages import Report, SampleReport, SlotReport
@@ -184,7 +183,7 @@ def _keep_sample(host: Host, sample: SampleReport, now: datetime) -> None:
 def _observe(runner: Runner, slot: SlotReport, *, now: datetime, host: Host) -> None:
     """Write what changed of one runner's process and let the lifecycle draw its conclusion."""
     was = Phase(runner.phase)
-    said = {
+    said: dict[str, object] = {
         "phase": slot.phase.value,
         "pid": slot.pid,
         "process_started_at": slot.process_started_at,
@@ -197,9 +196,12 @@ def _observe(runner: Runner, slot: SlotReport, *, now: datetime, host: Host) -> 
     changed = {name: value for name, value in said.items() if getattr(runner, name) != value}
     if slot.phase == Phase.BUSY:
         # Use is only worth a write while a job runs, and only when it moved
-        for name, value in (("cpu_percent", slot.cpu_percent), ("memory_bytes", slot.memory_bytes)):
-            if value is not None and getattr(runner, name) != value:
-                changed[name] = value
+        use = {"cpu_percent": slot.cpu_percent, "memory_bytes": slot.memory_bytes}
+        changed |= {
+            name: value
+            for name, value in use.items()
+            if value is not None and getattr(runner, name) != value
+        }
     elif runner.cpu_percent is not None:
         changed |= {"cpu_percent": None, "memory_bytes": None}
     if changed:
@@ -219,22 +221,22 @@ def _conclude(runner: Runner, was: Phase, *, now: datetime, by: Actor) -> None:
     phase = Phase(runner.phase)
     state = RunnerState(runner.state)
     if phase == Phase.LISTENING and state == RunnerState.PROVISIONING and was != phase:
-        wake_reconcile(runner.scope_id)
+        lifecycle.wake_reconcile(runner.scope_id)
     elif phase == Phase.GONE and state == RunnerState.REMOVING:
         if runner.github_deleted_at is not None or runner.github_id is None:
             lifecycle.finish(runner, reason=runner.state_reason, now=now, by=by)
         elif was != phase:
-            wake_reconcile(runner.scope_id)
+            lifecycle.wake_reconcile(runner.scope_id)
     elif phase == Phase.GONE and state == RunnerState.FAILED:
         if runner.github_deleted_at is not None or runner.github_id is None:
             lifecycle.release_slot(runner)
         elif was != phase:
-            wake_reconcile(runner.scope_id)
+            lifecycle.wake_reconcile(runner.scope_id)
     elif phase == Phase.FAILED and state in (RunnerState.PROVISIONING, RunnerState.ACTIVE):
         lifecycle.fail(runner, reason=runner.phase_reason or "Could not start", now=now, by=by)
     elif phase in (Phase.EXITED, Phase.FAILED, Phase.GONE) and state == RunnerState.DRAINING:
         if was != phase:
-            wake_reconcile(runner.scope_id)
+            lifecycle.wake_reconcile(runner.scope_id)
     elif phase == Phase.EXITED and runner.ephemeral and state != RunnerState.REMOVING:
         _conclude_ephemeral_exit(runner, state, now=now, by=by)
 
@@ -249,7 +251,7 @@ def _conclude_ephemeral_exit(
             lifecycle.retire_registration(
                 runner, reason=runner.phase_reason or "Finished its job", now=now, by=by
             )
-            wake_reconcile(runner.scope_id)
+            lifecycle.wake_reconcile(runner.scope_id)
     else:
         reason = runner.phase_reason or f"Exited with code {runner.exit_code}"
         lifecycle.fail(runner, reason=reason, now=now, by=by)
@@ -349,8 +351,3 @@ def _in_motion(runner: Runner) -> bool:
     if runner.state in (RunnerState.ACTIVE, RunnerState.FAILED):
         return runner.phase in PROCESS_ENDED and runner.github_status != GitHubStatus.ABSENT
     return True
-
-
-def wake_reconcile(scope_id: int) -> None:
-    """Queue a look at the scope now instead of at the next beat."""
-    async_task("runners.tasks.reconcile_scope", scope_id)

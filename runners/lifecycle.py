@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -26,6 +26,8 @@ NAME_LIMIT = 64
 LABEL_LIMIT = 256
 LABELS_LIMIT = 100
 COUNT_LIMIT = 100
+POOL_BACKOFF_SECONDS = 5
+POOL_BACKOFF_LIMIT_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ def drain(
         event = transition(runner, RunnerState.DRAINING, by=by, reason=reason, now=now)
         Runner.objects.filter(pk=runner.pk).update(drain_deadline_at=deadline_at)
         runner.drain_deadline_at = deadline_at
-        _wake_worker(runner)
+        wake_reconcile(runner.scope_id)
     return event
 
 
@@ -204,7 +206,7 @@ def deregister(
         if runner.state == RunnerState.FAILED:
             with transaction.atomic():
                 event = transition(runner, RunnerState.REMOVING, by=by, reason=reason, now=now)
-                _wake_worker(runner)
+                wake_reconcile(runner.scope_id)
             return event
         return drain(runner, by=by, reason=reason, now=now)
     if not reason.strip():
@@ -219,7 +221,7 @@ def deregister(
             event = transition(runner, RunnerState.REMOVING, by=by, reason=reason, now=now)
         Runner.objects.filter(pk=runner.pk).update(force=True)
         runner.force = True
-        _wake_worker(runner)
+        wake_reconcile(runner.scope_id)
     return event
 
 
@@ -240,8 +242,18 @@ def fail(runner: Runner, *, reason: str, now: datetime, by: Actor) -> Event:
     """The runner cannot go on; the reason is what its page shows."""
     with transaction.atomic():
         event = transition(runner, RunnerState.FAILED, by=by, reason=reason, now=now)
-        _wake_worker(runner)
+        if runner.pool_id is not None:
+            _hold_back_pool(runner.pool_id, now)
+        wake_reconcile(runner.scope_id)
     return event
+
+
+def _hold_back_pool(pool_id: int, now: datetime) -> None:
+    """Let a pool whose starts keep failing wait longer each time, up to ten minutes."""
+    Pool.objects.filter(pk=pool_id).update(consecutive_failures=F("consecutive_failures") + 1)
+    failures = Pool.objects.values_list("consecutive_failures", flat=True).get(pk=pool_id)
+    wait_seconds = min(POOL_BACKOFF_LIMIT_SECONDS, POOL_BACKOFF_SECONDS * 2 ** min(failures, 10))
+    Pool.objects.filter(pk=pool_id).update(backoff_until=now + timedelta(seconds=wait_seconds))
 
 
 def retire_registration(runner: Runner, *, reason: str, now: datetime, by: Actor) -> Event:
@@ -355,6 +367,7 @@ def _tell_host(host_id: int) -> None:
     Host.objects.filter(pk=host_id).update(wanted_version=F("wanted_version") + 1)
 
 
-def _wake_worker(runner: Runner) -> None:
-    """Queue a look at the runner's scope now instead of at the next beat."""
-    async_task("runners.tasks.reconcile_scope", runner.scope_id)
+def wake_reconcile(scope_id: int) -> None:
+    """Queue a look at the scope now instead of at the next beat; asked often, it is queued once."""
+    if Scope.objects.filter(pk=scope_id, reconcile_wanted=False).update(reconcile_wanted=True):
+        async_task("runners.tasks.reconcile_scope", scope_id)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Self
+from typing import Self, cast
 
 from django.db import models
-from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.urls import reverse
 
 from runners.models.host import Host
 from runners.states import (
     LIVE,
     PROCESS_ENDED,
+    SERVING,
     DisplayState,
     GitHubStatus,
     Phase,
@@ -33,9 +35,19 @@ class RunnerQuerySet(QuerySet["Runner"]):
         """Runners a person cares about now: everything but the removed ones."""
         return self.exclude(state=RunnerState.REMOVED)
 
+    def maybe_at_github(self) -> Self:
+        """Runners GitHub may still have: the current ones, and closed ones whose answer came late."""
+        late = Q(github_id__isnull=False, github_deleted_at__isnull=True)
+        return self.filter(~Q(state=RunnerState.REMOVED) | late)
+
     def for_host(self, host_id: int) -> Self:
         """Everything this host should hear about: runners that hold one of its slots."""
         return self.filter(host_id=host_id, slot__isnull=False)
+
+    def display_by_pool(self, pool_ids: Iterable[int]) -> Iterable[tuple[int, str]]:
+        """(pool id, display word) of each runner that may serve; see `with_display_state`."""
+        rows = self.filter(pool__in=list(pool_ids), state__in=SERVING)
+        return cast(Iterable[tuple[int, str]], rows.values_list("pool_id", F("display")))
 
     def with_display_state(self, now: datetime) -> Self:
         """Annotate `display`, equal to `Runner.display_at(now)`, for filters, counts and

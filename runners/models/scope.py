@@ -72,7 +72,11 @@ class Scope(models.Model):
     github_unknown_since = models.DateTimeField(null=True, blank=True)
     github_error = models.TextField(blank=True, default="")
     foreign_runners = models.PositiveIntegerField(default=0)
-    reconcile_after = models.DateTimeField(null=True, blank=True)
+    reconcile_wanted = models.BooleanField(
+        default=False, help_text="A pass is queued and has not begun; asking again changes nothing."
+    )
+    reconciled_at = models.DateTimeField(null=True, blank=True)
+    jobs_polled_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
 
     class Meta:

@@ -1,0 +1,1 @@
+"""JSON in, JSON out: what host agents and GitHub talk to. No sessions, no templates."""

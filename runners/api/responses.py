@@ -1,0 +1,83 @@
+"""The two shapes every answer has: `{"ok": true, …}` or `{"ok": false, "errors": […], "status":
+n}`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from runners.agent_messages import ProtocolTooOld
+from runners.errors import FleetError, Gone, InvalidRequest, NotPermitted
+
+BODY_LIMIT_BYTES = 64 * 1024
+
+STATUS_OF: Mapping[type[FleetError], int] = {
+    ProtocolTooOld: 426,
+    InvalidRequest: 400,
+    NotPermitted: 401,
+    Gone: 410,
+}
+
+
+class BodyTooLarge(InvalidRequest):
+    """The body is over the limit; nothing of it was read."""
+
+
+def ok(status: int = 200, **fields: object) -> JsonResponse:
+    """Answer success with these fields."""
+    return JsonResponse({"ok": True, **fields}, status=status)
+
+
+def refused(errors: Sequence[str], status: int, **fields: object) -> JsonResponse:
+    """Answer a refusal; each error is a sentence fit for a log a person reads."""
+    return JsonResponse(
+        {"ok": False, "errors": list(errors), "status": status, **fields}, status=status
+    )
+
+
+def json_body(request: HttpRequest, *, limit: int = BODY_LIMIT_BYTES) -> Mapping[str, object]:
+    """Return the JSON object of the request. Raises InvalidRequest, BodyTooLarge."""
+    try:
+        length = int(request.headers.get("Content-Length") or 0)
+    except ValueError as error:
+        raise InvalidRequest("Content-Length is not a number.") from error
+    if length > limit:
+        raise BodyTooLarge(f"The body is over {limit} bytes.")
+    try:
+        data = json.loads(request.body or b"{}")
+    except ValueError as error:
+        raise InvalidRequest("The body is not JSON.") from error
+    if not isinstance(data, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    return data
+
+
+def api_view(
+    method: str,
+) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Make a view an API endpoint: one method, no CSRF (bearer tokens only), errors in our
+    shape."""
+
+    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @csrf_exempt
+        @wraps(view)
+        def endpoint(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+            if request.method != method:
+                answer = refused([f"Use {method}."], 405)
+                answer["Allow"] = method
+                return answer
+            try:
+                return view(request, *args, **kwargs)
+            except BodyTooLarge as error:
+                return refused([error.user_message], 413)
+            except FleetError as error:
+                status = next((s for kind, s in STATUS_OF.items() if isinstance(error, kind)), 409)
+                return refused([error.user_message], status)
+
+        return endpoint
+
+    return decorate

@@ -1,0 +1,102 @@
+"""Pools kept at their size: supply counted from the tables, the plan carried out by the
+lifecycle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+
+from django.db import transaction
+
+from runners import audit, lifecycle, scaling
+from runners.audit import Actor
+from runners.errors import InvalidRequest, NoCapacity
+from runners.models import Event, Pool, Runner
+from runners.states import DisplayState
+
+
+def top_up(*, now: datetime, by: Actor) -> scaling.Plan:
+    """Start what the plan asks for; a pool without room is skipped, the others go on."""
+    pools = {pool.pk: pool for pool in Pool.objects.select_related("scope")}
+    plan = scaling.plan(supply(list(pools.values()), now=now))
+    for decision in plan.decisions:
+        for _ in range(decision.start):
+            if not _start_one(pools[decision.pool_id], why=decision.why, now=now, by=by):
+                break
+    return plan
+
+
+def supply(pools: list[Pool], *, now: datetime) -> list[scaling.PoolSupply]:
+    """Count each pool's runners by what they are worth: lost and failed ones are no supply."""
+    counts: dict[int, Counter[str]] = {pool.pk: Counter() for pool in pools}
+    rows = Runner.objects.with_display_state(now).display_by_pool(counts)
+    for pool_id, display in rows:
+        counts[pool_id][display] += 1
+    return [
+        scaling.PoolSupply(
+            pool_id=pool.pk,
+            name=pool.name,
+            min_idle=pool.min_idle,
+            max_runners=pool.max_runners,
+            idle=counts[pool.pk][DisplayState.IDLE],
+            starting=counts[pool.pk][DisplayState.STARTING],
+            busy=counts[pool.pk][DisplayState.BUSY],
+            held_back=_held_back(pool, now),
+        )
+        for pool in pools
+    ]
+
+
+def _held_back(pool: Pool, now: datetime) -> str:
+    if pool.paused_at is not None:
+        return f"paused{f', {pool.paused_reason}' if pool.paused_reason else ''}"
+    if pool.scope.github_unknown_since is not None:
+        return "GitHub can't be reached"
+    if pool.backoff_until is not None and pool.backoff_until > now:
+        failures = pool.consecutive_failures
+        return f"waiting until {pool.backoff_until:%H:%M:%S} after {failures} failures"
+    return ""
+
+
+def _start_one(pool: Pool, *, why: str, now: datetime, by: Actor) -> bool:
+    order = lifecycle.Order(
+        scope=pool.scope,
+        labels=[label.name for label in pool.labels.all()],
+        pool=pool,
+        ephemeral=pool.ephemeral,
+        name_pattern="{pool}-{host}-{random}",
+        runner_group_id=pool.runner_group_id,
+        architecture=pool.architecture,
+        needs_gpu=pool.needs_gpu,
+        site=pool.site,
+    )
+    try:
+        lifecycle.provision(order, by=by, reason=why, now=now)
+    except (NoCapacity, InvalidRequest):
+        return False
+    return True
+
+
+def pause(pool: Pool, *, by: Actor, reason: str, now: datetime) -> Event | None:
+    """Start no runners for this pool; those it has go on. Pausing twice changes nothing (None)."""
+    with transaction.atomic():
+        if not Pool.objects.filter(pk=pool.pk, paused_at__isnull=True).update(
+            paused_at=now, paused_reason=reason[:200]
+        ):
+            return None
+        return audit.record(
+            pool, "pool.pause", by=by, at=now, was="running", became="paused", reason=reason
+        )
+
+
+def resume(pool: Pool, *, by: Actor, reason: str, now: datetime) -> Event | None:
+    """Let the pool start runners again; clears its back-off. Resuming a running pool changes
+    nothing."""
+    with transaction.atomic():
+        if not Pool.objects.filter(pk=pool.pk, paused_at__isnull=False).update(
+            paused_at=None, paused_reason="", backoff_until=None, consecutive_failures=0
+        ):
+            return None
+        return audit.record(
+            pool, "pool.resume", by=by, at=now, was="paused", became="running", reason=reason
+        )

@@ -1,0 +1,169 @@
+"""Background tasks: load by id, call the domain, return a short summary. Each may run twice."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from datetime import timedelta
+
+from django_q.tasks import async_task
+
+from runners import (
+    credentials,
+    deliveries,
+    enrolment,
+    job_polling,
+    leases,
+    loop,
+    pools,
+    reconcile,
+    wiring,
+)
+from runners.audit import Actor
+from runners.github.errors import GitHubError
+from runners.github.verdicts import check_credential
+from runners.models import Credential, Delivery, Runner, Scope
+from runners.registry import RunnerRegistry, path_of
+
+log = logging.getLogger(__name__)
+
+RECONCILE_LEASE_SECONDS = 60
+PASSES_A_TASK = 3
+JOBS_EVERY = timedelta(seconds=10)
+VERDICT_EVERY = timedelta(hours=1)
+
+
+def canary(sent_at: str) -> str:
+    """Come back through the queue, so that the loop sees it moves."""
+    loop.answer_canary(sent_at, wiring.now())
+    return sent_at
+
+
+def reconcile_due_scopes() -> str:
+    """Queue a pass over every scope, and a look at its jobs where that is due."""
+    now = wiring.now()
+    count = 0
+    for scope in Scope.objects.all():
+        async_task("runners.tasks.reconcile_scope", scope.pk)
+        if scope.jobs_polled_at is None or now - scope.jobs_polled_at >= JOBS_EVERY:
+            async_task("runners.tasks.poll_jobs", scope.pk)
+        count += 1
+    for pk in Credential.objects.values_list("pk", flat=True):
+        credential = Credential.objects.get(pk=pk)
+        if credential.verdict_at is None or now - credential.verdict_at >= VERDICT_EVERY:
+            async_task("runners.tasks.check_credential_by_id", pk)
+    return f"{count} scopes"
+
+
+def reconcile_scope(scope_id: int) -> str:
+    """One pass over one scope, alone."""
+    scope = Scope.objects.select_related("credential").filter(pk=scope_id).first()
+    if scope is None:
+        return "the scope was removed"
+    name = f"reconcile:{scope_id}"
+    if not leases.acquire(name, _owner(), RECONCILE_LEASE_SECONDS, wiring.now()):
+        return "another pass is under way"
+    try:
+        summary = reconcile.Summary()
+        with wiring.github_client(scope) as github:
+            _refresh_packages(scope, github)
+            for _ in range(PASSES_A_TASK):
+                # From here on a wish asks for another pass: this one may have read past its cause
+                Scope.objects.filter(pk=scope_id).update(reconcile_wanted=False)
+                now = wiring.now()
+                summary = reconcile.reconcile_scope(
+                    scope, github=github, deadlines=wiring.deadlines(), now=now
+                )
+                Scope.objects.filter(pk=scope_id).update(reconciled_at=now)
+                if not Scope.objects.filter(pk=scope_id, reconcile_wanted=True).exists():
+                    break
+        return str(summary)
+    finally:
+        leases.release(name, _owner())
+
+
+def poll_jobs(scope_id: int) -> str:
+    """Bring one scope's jobs up to date."""
+    scope = Scope.objects.select_related("credential").filter(pk=scope_id).first()
+    if scope is None:
+        return "the scope was removed"
+    name = f"jobs:{scope_id}"
+    if not leases.acquire(name, _owner(), RECONCILE_LEASE_SECONDS, wiring.now()):
+        return "another poll is under way"
+    try:
+        with wiring.github_client(scope) as github:
+            return f"{job_polling.poll(scope, github=github, now=wiring.now())} jobs changed"
+    except GitHubError as error:
+        log.warning("Jobs of scope %s could not be polled: %s", scope_id, error.user_message)
+        return error.user_message
+    finally:
+        leases.release(name, _owner())
+
+
+def process_delivery(delivery_id: int) -> str:
+    """Take in one webhook delivery."""
+    delivery = Delivery.objects.select_related("scope").filter(pk=delivery_id).first()
+    if delivery is None:
+        return "the delivery was removed"
+    return deliveries.process(delivery, now=wiring.now())
+
+
+def push_labels(runner_id: int) -> str:
+    """Carry a persistent runner's labels to GitHub."""
+    runner = (
+        Runner.objects.select_related("scope__credential", "host")
+        .prefetch_related("labels")
+        .filter(pk=runner_id)
+        .first()
+    )
+    if runner is None:
+        return "the runner was removed"
+    with wiring.github_client(runner.scope) as github:
+        return ", ".join(reconcile.push_labels(runner, github=github, now=wiring.now()))
+
+
+def check_credential_by_id(credential_id: int) -> str:
+    """Ask GitHub what a credential is worth for each of its scopes; the worst answer counts."""
+    credential = Credential.objects.filter(pk=credential_id).first()
+    if credential is None:
+        return "the credential was removed"
+    verdicts = []
+    with wiring.client_for(credential) as github:
+        for scope in credential.scopes.all():
+            verdicts.append(check_credential(github, path_of(scope)))
+    if not verdicts:
+        return "no scope uses it yet"
+    worst = max(verdicts, key=lambda verdict: verdict.severity)
+    credentials.note_verdict(
+        credential, worst, by=Actor.system("credential check"), now=wiring.now()
+    )
+    return worst.code.value
+
+
+def sweep_hosts() -> str:
+    """Record hosts that fell silent."""
+    noted = enrolment.note_silent_hosts(now=wiring.now(), by=Actor.system("heartbeat watch"))
+    return f"{len(noted)} fell silent"
+
+
+def top_up_pools() -> str:
+    """Start what pools are short of, one process at a time."""
+    if not leases.acquire("top-up", _owner(), RECONCILE_LEASE_SECONDS, wiring.now()):
+        return "another one is at it"
+    try:
+        plan = pools.top_up(now=wiring.now(), by=Actor.system("pools"))
+        return f"{sum(decision.start for decision in plan.decisions)} started"
+    finally:
+        leases.release("top-up", _owner())
+
+
+def _refresh_packages(scope: Scope, github: RunnerRegistry) -> None:
+    try:
+        reconcile.refresh_packages(scope, github=github, now=wiring.now())
+    except GitHubError as error:
+        log.warning("Runner packages of scope %s: %s", scope.pk, error.user_message)
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,95 @@
+"""Settings and credentials made into ready objects; below the views the only reader of settings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from django.conf import settings
+
+from runners.github.auth import AppAuth, Auth, TokenAuth
+from runners.github.cache import ConditionalCache
+from runners.github.client import GitHubClient
+from runners.github.limits import Budget
+from runners.heartbeat import Policy
+from runners.models import Credential, Scope
+from runners.reconcile import Deadlines
+from runners.vault import Vault
+
+_cache = ConditionalCache()
+
+
+def now() -> datetime:
+    """The clock, read once at each edge and passed on as a value."""
+    return datetime.now(UTC)
+
+
+def vault() -> Vault:
+    """The vault with the operator's keys."""
+    return _vault(tuple(settings.FLEET_SECRET_KEYS))
+
+
+@lru_cache(maxsize=4)
+def _vault(keys: tuple[str, ...]) -> Vault:
+    return Vault(keys)
+
+
+def github_client(scope: Scope) -> GitHubClient:
+    """A client that speaks for this scope's credential."""
+    return client_for(scope.credential)
+
+
+def client_for(credential: Credential) -> GitHubClient:
+    """A client for this credential; its budget is noted on the row as answers come in."""
+    return GitHubClient(
+        base_url=credential.api_url,
+        auth=_auth(credential),
+        cache=_cache,
+        on_budget=lambda budget: _note_budget(credential.pk, budget),
+    )
+
+
+def _auth(credential: Credential) -> Auth:
+    """The same App keeps its installation token between clients of one process."""
+    return _auth_of(
+        credential.pk,
+        credential.kind,
+        credential.secret_encrypted,
+        credential.app_id,
+        credential.installation_id,
+    )
+
+
+@lru_cache(maxsize=64)
+def _auth_of(pk: int, kind: str, sealed: str, app_id: str, installation_id: int | None) -> Auth:
+    secret = vault().decrypt(sealed)
+    if kind == Credential.Kind.APP:
+        return AppAuth(app_id, secret, installation_id)
+    return TokenAuth(secret)
+
+
+def _note_budget(pk: int, budget: Budget) -> None:
+    if budget.resource != "core":
+        return
+    Credential.objects.filter(pk=pk).update(
+        budget_limit=budget.limit,
+        budget_remaining=budget.remaining,
+        budget_reset_at=budget.reset_at,
+        last_used_at=now(),
+    )
+
+
+def heartbeat_policy() -> Policy:
+    """The times heartbeats are judged by."""
+    return Policy(
+        quiet_seconds=settings.FLEET_HEARTBEAT_SECONDS,
+        active_seconds=settings.FLEET_HEARTBEAT_ACTIVE_SECONDS,
+        late_after_seconds=settings.FLEET_LATE_AFTER_SECONDS,
+        offline_after_seconds=settings.FLEET_OFFLINE_AFTER_SECONDS,
+        sample_seconds=settings.FLEET_SAMPLE_SECONDS,
+    )
+
+
+def deadlines() -> Deadlines:
+    """How long a start may take."""
+    return Deadlines(start=timedelta(seconds=settings.FLEET_START_DEADLINE_SECONDS))
