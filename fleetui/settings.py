@@ -152,11 +152,20 @@ FLEET_CANARY_SECONDS = _env.integer(
 )
 FLEET_WORKER_SILENT_SECONDS = _env.integer(
     "FLEET_WORKER_SILENT_SECONDS",
-    45,
+    60,
     minimum=5,
     maximum=3600,
     unit="seconds",
     help="The worker is restarted when tasks wait and no canary came back for so long.",
+)
+
+FLEET_STOP_SECONDS = _env.integer(
+    "FLEET_STOP_SECONDS",
+    20,
+    minimum=1,
+    maximum=600,
+    unit="seconds",
+    help="What a process gets to finish what it does before its whole tree is killed.",
 )
 
 # --- Hosts and runners
@@ -305,6 +314,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "runners.context.fleet",
             ],
         },
     },
@@ -395,4 +405,25 @@ Q_CLUSTER: dict[str, Any] = {
     "max_attempts": FLEET_TASK_ATTEMPTS,
     "save_limit": -1,
     "catch_up": False,
+}
+
+# --- Logs: every line leaves through one formatter that redacts it
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "runners.log_redaction.RedactingFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+            "secrets": [*FLEET_SECRET_KEYS, DATABASES["default"].get("PASSWORD", "")],
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": FLEET_LOG_LEVEL},
+    "loggers": {
+        "django": {"handlers": [], "level": FLEET_LOG_LEVEL, "propagate": True},
+        # Three lines a task would be most of the log; what a task does is logged by what it calls.
+        "django-q": {"level": "DEBUG" if FLEET_LOG_LEVEL == "DEBUG" else "WARNING"},
+    },
 }

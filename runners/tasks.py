@@ -13,6 +13,7 @@ from runners import (
     credentials,
     deliveries,
     enrolment,
+    housekeeping,
     job_polling,
     leases,
     loop,
@@ -38,6 +39,11 @@ def canary(sent_at: str) -> str:
     """Come back through the queue, so that the loop sees it moves."""
     loop.answer_canary(sent_at, wiring.now())
     return sent_at
+
+
+def keep_house() -> str:
+    """Throw away what nobody will look at again."""
+    return housekeeping.keep_house(wiring.now())
 
 
 def reconcile_due_scopes() -> str:

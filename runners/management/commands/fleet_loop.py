@@ -1,0 +1,46 @@
+"""Keep the fleet's beat: queue due work and watch the worker."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from types import FrameType
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, close_old_connections
+from django.utils import timezone
+
+from runners.loop import Loop
+
+logger = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Queue the work that is due, every few seconds, until SIGTERM or Ctrl-C."
+
+    def handle(self, *args: object, **options: object) -> None:
+        stop = threading.Event()
+
+        def ask_to_stop(number: int, frame: FrameType | None) -> None:
+            stop.set()
+
+        signal.signal(signal.SIGTERM, ask_to_stop)
+        signal.signal(signal.SIGINT, ask_to_stop)
+        loop = Loop(
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            beat_seconds=settings.FLEET_LOOP_SECONDS,
+            canary_seconds=settings.FLEET_CANARY_SECONDS,
+            worker_silent_seconds=settings.FLEET_WORKER_SILENT_SECONDS,
+        )
+        while not stop.is_set():
+            try:
+                close_old_connections()
+                loop.step(timezone.now())
+            except DatabaseError:
+                logger.exception("This beat was missed: the database does not answer")
+            stop.wait(settings.FLEET_LOOP_SECONDS)
+        loop.stop()
