@@ -1,0 +1,102 @@
+"""Who may do what: four roles, held as Django groups of the same names, and the views' guard.
+
+Knows users and requests, never the fleet; what a role may see of an object is the view's job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from functools import wraps
+from typing import Concatenate, Final, ParamSpec
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, User
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import resolve_url
+from django_htmx.http import HttpResponseClientRedirect
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+
+class Role(StrEnum):
+    """A group's name; operators may do what viewers may, admins what operators may."""
+
+    VIEWER = "viewer"
+    AUDITOR = "auditor"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    @property
+    def label(self) -> str:
+        return self.value.capitalize()
+
+
+# An auditor sees the pages as a viewer does, and Django admin besides.
+_RANK: Final[dict[Role, int]] = {Role.VIEWER: 0, Role.AUDITOR: 0, Role.OPERATOR: 1, Role.ADMIN: 2}
+_CACHE: Final = "_fleet_role"
+
+
+def role_of(user: AbstractBaseUser | AnonymousUser) -> Role | None:
+    """Return the strongest role of `user`, None for nobody's; one query, remembered on the user."""
+    if not isinstance(user, User) or not user.is_active:
+        return None
+    if not hasattr(user, _CACHE):
+        setattr(user, _CACHE, _role_from_database(user))
+    role: Role | None = getattr(user, _CACHE)
+    return role
+
+
+def _role_from_database(user: User) -> Role | None:
+    if user.is_superuser:
+        return Role.ADMIN
+    names = set(user.groups.filter(name__in=list(Role)).values_list("name", flat=True))
+    held = [role for role in Role if role in names]
+    return max(held, key=lambda role: _RANK[role], default=None)
+
+
+def may(user: AbstractBaseUser | AnonymousUser, needed: Role) -> bool:
+    """Whether `user` may do what `needed` may."""
+    role = role_of(user)
+    return role is not None and _RANK[role] >= _RANK[needed]
+
+
+def grant_role(user: User, role: Role) -> None:
+    """Give `user` this role instead of any other; an auditor may also open Django admin."""
+    user.groups.remove(*user.groups.filter(name__in=list(Role)))
+    user.groups.add(Group.objects.get_or_create(name=role.value)[0])
+    staff = user.is_superuser or role in (Role.AUDITOR, Role.ADMIN)
+    if user.is_staff != staff:
+        user.is_staff = staff
+        user.save(update_fields=["is_staff"])
+    if hasattr(user, _CACHE):
+        delattr(user, _CACHE)
+
+
+def role_required(needed: str) -> Callable[[View[P]], View[P]]:
+    """Guard a view: strangers go to the sign-in page, people without the role get the 403 page."""
+    role = Role(needed)
+
+    def guard(view: View[P]) -> View[P]:
+        @wraps(view)
+        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return _to_sign_in(request)
+            if not may(request.user, role):
+                raise PermissionDenied(f"This needs the role {role.label.lower()}.")
+            return view(request, *args, **kwargs)
+
+        return guarded
+
+    return guard
+
+
+def _to_sign_in(request: HttpRequest) -> HttpResponse:
+    """A fragment must not become the sign-in page, so htmx is told to leave for it."""
+    htmx = getattr(request, "htmx", None)
+    if htmx:
+        back = htmx.current_url_abs_path or resolve_url("/")
+        return HttpResponseClientRedirect(redirect_to_login(back).url)
+    return redirect_to_login(request.get_full_path())

@@ -1,0 +1,145 @@
+"""What every page's frame shows: who is signed in, what they may do, the navigation and its counts.
+
+A template context processor; nothing here is computed for fragments, and counts cost two queries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypedDict
+
+from django.db.models import Count, F, Value
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
+
+from runners.access import Role, may, role_of
+from runners.models import Credential, Host, Job, Runner
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One entry of the navigation; `names` are prefixes of the URL names of its pages."""
+
+    url_name: str
+    label: str
+    icon: str
+    key: str
+    names: tuple[str, ...]
+    count_of: str = ""
+    needs: Role = Role.VIEWER
+    on_tabbar: bool = False
+
+
+SECTIONS: Final = (
+    Section("overview", "Overview", "layout-dashboard", "o", ("overview",), on_tabbar=True),
+    Section("runner-list", "Runners", "circle-play", "r", ("runner-",), "runners", on_tabbar=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NavItem:
+    """A section as this person sees it on this page."""
+
+    url: str
+    label: str
+    icon: str
+    key: str
+    current: bool
+    count: int | None
+    on_tabbar: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The GitHub API budget of the credential that has least left."""
+
+    credential: str
+    remaining: int
+    limit: int
+    percent: int
+    reset_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """The frame around a page."""
+
+    nav: list[NavItem]
+    waiting_jobs: int
+    budget: Budget | None
+
+
+class FleetContext(TypedDict):
+    """The variables every template has."""
+
+    role: Role | None
+    can_operate: bool
+    can_admin: bool
+    can_audit: bool
+    shell: Shell
+
+
+def fleet(request: HttpRequest) -> FleetContext:
+    """Return the variables every template has; `shell` is computed only where it is used."""
+    # Error pages of requests that never reached the sign-in middleware have no user.
+    user = getattr(request, "user", None)
+    role = role_of(user) if user is not None else None
+    return FleetContext(
+        role=role,
+        can_operate=role in (Role.OPERATOR, Role.ADMIN),
+        can_admin=role is Role.ADMIN,
+        can_audit=role in (Role.AUDITOR, Role.ADMIN),
+        shell=SimpleLazyObject(lambda: _shell(request, role)),  # type: ignore[typeddict-item]
+    )
+
+
+def _shell(request: HttpRequest, role: Role | None) -> Shell:
+    if role is None:
+        return Shell(nav=[], waiting_jobs=0, budget=None)
+    counts = _counts()
+    match = request.resolver_match
+    here = (match.url_name or "") if match else ""
+    nav = [
+        NavItem(
+            url=reverse(section.url_name),
+            label=section.label,
+            icon=section.icon,
+            key=section.key,
+            current=here.startswith(section.names),
+            count=counts.get(section.count_of) if section.count_of else None,
+            on_tabbar=section.on_tabbar,
+        )
+        for section in SECTIONS
+        if may(request.user, section.needs)
+    ]
+    return Shell(nav=nav, waiting_jobs=counts.get("jobs", 0), budget=_tightest_budget())
+
+
+def _counts() -> dict[str, int]:
+    """Count runners, hosts and waiting jobs in one query."""
+    runners = Runner.objects.current().order_by().values(kind=Value("runners"))
+    hosts = Host.objects.in_service().order_by().values(kind=Value("hosts"))
+    jobs = Job.objects.filter(status=Job.Status.QUEUED).order_by().values(kind=Value("jobs"))
+    rows = runners.annotate(number=Count("pk")).union(
+        hosts.annotate(number=Count("pk")), jobs.annotate(number=Count("pk")), all=True
+    )
+    return {row["kind"]: row["number"] for row in rows}
+
+
+def _tightest_budget() -> Budget | None:
+    row = (
+        Credential.objects.filter(budget_limit__gt=0, budget_remaining__isnull=False)
+        .order_by(F("budget_remaining") * 100 / F("budget_limit"))
+        .first()
+    )
+    if row is None or not row.budget_limit or row.budget_remaining is None:
+        return None
+    return Budget(
+        credential=row.name,
+        remaining=row.budget_remaining,
+        limit=row.budget_limit,
+        percent=min(100, row.budget_remaining * 100 // row.budget_limit),
+        reset_at=row.budget_reset_at,
+    )
