@@ -1,0 +1,293 @@
+"""From a raw request to a raw answer: routing, faults, authentication, limits, headers and ETags.
+
+Handlers run under the world's lock; nothing here knows about sockets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from runners.simulator import permissions
+from runners.simulator.faults import AFTER_KINDS, BEFORE_KINDS, Fault, FaultBook
+from runners.simulator.limits import LimitBook, limited, primary_limit, secondary_limit
+from runners.simulator.principals import Principal, principal_of
+from runners.simulator.routing import Call, Route, Router
+from runners.simulator.urls import API_V3, Urls
+from runners.simulator.wire import ApiError, Response, iso, not_found
+from runners.simulator.world import World
+
+API_VERSIONS = ("2022-11-28", "2026-03-10")
+HANG_SECONDS = 600
+LOG_LENGTH = 20_000
+NO_AGENT = (
+    "Request forbidden by administrative rules. Please make sure your request has a User-Agent "
+    "header (https://docs.github.com/rest/using-the-rest-api/getting-started-with-the-rest-api"
+    "#user-agent-required). Check https://developer.github.com for other possible causes."
+)
+
+
+@dataclass
+class RawRequest:
+    """A request as it came in. Header names are in lower case."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class LoggedRequest:
+    """One answered request; ``status`` 0 means that no answer was sent. ``at`` is Unix seconds."""
+
+    at: float
+    method: str
+    path: str
+    status: int
+    caller: str
+
+
+@dataclass
+class RawAnswer:
+    """What goes out. ``cut`` sends half of the body and hangs up; ``drop`` sends nothing at all."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    drop: bool = False
+    cut: bool = False
+
+
+class Gateway:
+    """Answers requests. ``pause`` waits real seconds and ends early when the server stops."""
+
+    def __init__(
+        self, world: World, router: Router, faults: FaultBook, pause: Callable[[float], bool]
+    ) -> None:
+        self.limits = LimitBook()
+        self.log: deque[LoggedRequest] = deque(maxlen=LOG_LENGTH)
+        self._world = world
+        self._router = router
+        self._faults = faults
+        self._pause = pause
+
+    def answer(self, request: RawRequest) -> RawAnswer:
+        """Never raises for anything a client can send."""
+        call = _call_of(request)
+        answer = self._answer(request, call)
+        status = 0 if answer.drop else answer.status
+        now = self._world.clock.time()
+        self.log.append(LoggedRequest(now, call.method, call.path, status, call.principal.key))
+        return answer
+
+    def _answer(self, request: RawRequest, call: Call) -> RawAnswer:
+        segments = [unquote(s) for s in call.path.split("/") if s]
+        method = "GET" if request.method == "HEAD" else request.method
+        found = self._router.find(method, segments)
+        route = found[0] if found else None
+        call.params = found[1] if found else {}
+        api = route is None or route.access.who != "open"
+        control = bool(segments) and segments[0] == "_sim"
+        faults = [] if control else self._strike(BEFORE_KINDS, call, api=api)
+        for fault in faults:
+            if fault.kind == "slow":
+                self._pause(fault.seconds)
+            elif fault.kind in ("hang", "close"):
+                self._pause((fault.seconds or HANG_SECONDS) if fault.kind == "hang" else 0)
+                return RawAnswer(0, drop=True)
+        answer = self._respond(call, route, faults)
+        if not control:
+            self._damage(answer, self._strike(AFTER_KINDS, call, api=api))
+        return answer
+
+    def _strike(self, kinds: tuple[str, ...], call: Call, *, api: bool) -> list[Fault]:
+        return self._faults.for_request(kinds, call.method, call.path, api=api)
+
+    def _respond(self, call: Call, route: Route | None, faults: list[Fault]) -> RawAnswer:
+        headers = self._common_headers()
+        if route is not None and route.access.who == "open":
+            return self._open(call, route, headers, faults)
+        headers |= self._api_headers(call)
+        if not call.headers.get("user-agent", "").strip():
+            headers["Content-Type"] = "text/html; charset=utf-8"
+            return RawAnswer(403, headers, NO_AGENT.encode())
+        try:
+            response = self._api(call, route, headers, faults)
+        except ApiError as error:
+            headers |= error.headers
+            response = Response(error.status, error.body())
+        return self._encode(call, response, headers)
+
+    def _open(
+        self, call: Call, route: Route, headers: dict[str, str], faults: list[Fault]
+    ) -> RawAnswer:
+        try:
+            _raise_faults(self._world, self.limits, call, faults)
+            with self._world.lock:
+                response = route.handler(self._world, call)
+        except ApiError as error:
+            response = Response(error.status, error.body(), error.headers)
+        headers |= response.headers
+        headers["Content-Type"] = response.content_type
+        return RawAnswer(response.status, headers, _content(response))
+
+    def _api(
+        self, call: Call, route: Route | None, headers: dict[str, str], faults: list[Fault]
+    ) -> Response:
+        world = self._world
+        with world.lock:
+            call.principal = principal_of(world, call.headers.get("authorization", ""))
+            _note_credential(call.principal, headers)
+            if route is not None and route.pattern != "/rate_limit":
+                endpoint = f"{route.method} {route.pattern}"
+                try:
+                    self.limits.admit(world, call.principal, route.access, endpoint)
+                finally:
+                    self._rate_headers(call.principal, headers)
+            _raise_faults(world, self.limits, call, faults)
+            if route is None:
+                raise not_found()
+            headers |= permissions.headers_for(call.principal, route.access)
+            self._redirect_renamed(call)
+            self._enter(call.principal)
+            try:
+                permissions.check(world, call, route.access)
+                self._count_registration(call, route)
+                response = route.handler(world, call)
+            finally:
+                self.limits.in_flight[call.principal.key] -= 1
+        return response
+
+    def _enter(self, principal: Principal) -> None:
+        in_flight = self.limits.in_flight
+        most = self._world.settings.limits.concurrent_requests
+        in_flight[principal.key] = in_flight.get(principal.key, 0) + 1
+        if most and in_flight[principal.key] > most:
+            in_flight[principal.key] -= 1
+            raise secondary_limit()
+
+    def _count_registration(self, call: Call, route: Route) -> None:
+        if route.pattern.endswith("/generate-jitconfig"):
+            scope = call.path.split("/actions/")[0].strip("/").lower()
+            self.limits.admit_registration(self._world, scope)
+
+    def _redirect_renamed(self, call: Call) -> None:
+        """A repository's former name answers 301 to its address by id."""
+        name = f"{call.params.get('owner', '')}/{call.params.get('repo', '')}"
+        store = self._world.store
+        moved = store.renamed.get(name.lower())
+        if moved is None or store.repository(name) is not None or moved not in store.repositories:
+            return
+        target = f"{call.urls.api}/repos/{store.repositories[moved].full_name}"
+        rest = call.path.split("/", 4)[4:]
+        location = "/".join([target, *rest])
+        raise ApiError(301, "Moved Permanently", headers={"Location": location})
+
+    def _encode(self, call: Call, response: Response, headers: dict[str, str]) -> RawAnswer:
+        headers |= response.headers
+        content = _content(response)
+        if response.status == 204:
+            return RawAnswer(204, headers)
+        headers["Content-Type"] = response.content_type
+        if call.method in ("GET", "HEAD") and response.status == 200:
+            etag = f'W/"{hashlib.sha256(content).hexdigest()}"'
+            headers |= {"ETag": etag, "Cache-Control": "private, max-age=60, s-maxage=60"}
+            if call.headers.get("if-none-match") == etag:
+                with self._world.lock:
+                    self.limits.refund(self._world, call.principal)
+                    self._rate_headers(call.principal, headers)
+                del headers["Content-Type"]
+                return RawAnswer(304, headers)
+        return RawAnswer(response.status, headers, content)
+
+    def _common_headers(self) -> dict[str, str]:
+        now = self._world.clock.time()
+        return {"Date": formatdate(now, usegmt=True), "Server": "github.com"}
+
+    def _api_headers(self, call: Call) -> dict[str, str]:
+        chosen = call.headers.get("x-github-api-version", API_VERSIONS[0])
+        headers = {
+            "X-GitHub-Request-Id": ":".join(secrets.token_hex(2).upper() for _ in range(5)),
+            "X-GitHub-Media-Type": "github.v3; format=json",
+            "X-GitHub-Api-Version-Selected": chosen,
+            "Vary": "Accept, Authorization, Cookie, X-GitHub-OTP,Accept-Encoding, Accept",
+            "X-Content-Type-Options": "nosniff",
+        }
+        if self._world.settings.ghes_version:
+            headers["X-GitHub-Enterprise-Version"] = self._world.settings.ghes_version
+        return headers
+
+    def _rate_headers(self, principal: Principal, headers: dict[str, str]) -> None:
+        if limited(self._world, principal):
+            headers |= self.limits.window(self._world, principal).headers("core")
+
+    def _damage(self, answer: RawAnswer, faults: list[Fault]) -> None:
+        for fault in faults:
+            if fault.kind == "lost_response":
+                answer.drop = True
+            elif fault.kind == "truncate":
+                answer.cut = True
+            elif fault.kind == "clock_skew":
+                skewed = self._world.clock.time() + fault.seconds
+                answer.headers["Date"] = formatdate(skewed, usegmt=True)
+
+
+def _call_of(request: RawRequest) -> Call:
+    parts = urlsplit(request.target)
+    base = f"http://{request.headers.get('host', '127.0.0.1')}"
+    path, api = parts.path, base
+    if path == API_V3 or path.startswith(API_V3 + "/"):
+        path, api = path.removeprefix(API_V3) or "/", base + API_V3
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    return Call(request.method, path, query, request.headers, request.body, Urls(api, base))
+
+
+def _note_credential(principal: Principal, headers: dict[str, str]) -> None:
+    credential = principal.credential
+    if credential is None:
+        return
+    credential.used_count += 1
+    if credential.expires_at is not None and principal.kind != "installation":
+        ends = (iso(credential.expires_at) or "").replace("T", " ").replace("Z", " UTC")
+        headers["GitHub-Authentication-Token-Expiration"] = ends
+
+
+def _raise_faults(world: World, limits: LimitBook, call: Call, faults: list[Fault]) -> None:
+    """Turn faults that are answers into those answers."""
+    for fault in faults:
+        if fault.kind == "status":
+            raise ApiError(fault.status, fault.message or FAULT_MESSAGES.get(fault.status, "Fault"))
+        if fault.kind == "secondary_limit":
+            status = fault.status if fault.status in (403, 429) else 403
+            raise secondary_limit(fault.seconds or 60, status)
+        if fault.kind == "primary_limit":
+            with world.lock:
+                raise primary_limit(world, limits.window(world, call.principal))
+
+
+FAULT_MESSAGES = {
+    401: "Bad credentials",
+    403: "Resource not accessible by integration",
+    404: "Not Found",
+    409: "Conflict",
+    422: "Validation Failed",
+    429: "Too Many Requests",
+    500: "Server Error",
+    502: "Server Error",
+    503: "No server is currently available to service your request.",
+}
+
+
+def _content(response: Response) -> bytes:
+    if response.content is not None:
+        return response.content
+    if response.status in (204, 304):
+        return b""
+    return json.dumps(response.body).encode()
