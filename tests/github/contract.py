@@ -1,0 +1,58 @@
+"""Holding every exchange of a test against GitHub's own description of its API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import requests
+from openapi_core import Config, OpenAPI
+from openapi_core.contrib.requests import RequestsOpenAPIRequest, RequestsOpenAPIResponse
+from openapi_core.templating.responses.exceptions import ResponseNotFound
+
+DESCRIPTION = Path(__file__).parents[1] / "payloads" / "github" / "openapi-actions.json"
+# GitHub answers these anywhere, described or not.
+ANYWHERE = frozenset({301, 302, 304, 307, 308, 401, 403, 404, 410, 429, 500, 502, 503, 504})
+
+
+@lru_cache(maxsize=1)
+def description() -> dict[str, Any]:
+    """GitHub's OpenAPI description."""
+    loaded: dict[str, Any] = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
+    return loaded
+
+
+@lru_cache(maxsize=64)
+def _api(base_url: str) -> OpenAPI:
+    spec: Any = {**description(), "servers": [{"url": base_url}]}
+    return OpenAPI.from_dict(spec, config=Config(spec_validator_cls=None))
+
+
+def contract_hook(base_url: str) -> Callable[..., requests.Response]:
+    """A response hook for a session: raises when request or answer break the description."""
+    api = _api(base_url)
+
+    def check(response: requests.Response, *args: object, **kwargs: object) -> requests.Response:
+        if not response.url.startswith(base_url):
+            return response
+        request = RequestsOpenAPIRequest(response.request)
+        if response.status_code not in {400, 404, 422}:
+            api.validate_request(request)
+        try:
+            api.validate_response(request, RequestsOpenAPIResponse(response))
+        except ResponseNotFound:
+            if response.status_code not in ANYWHERE:
+                raise
+        return response
+
+    return check
+
+
+def checked_session(base_url: str) -> requests.Session:
+    """A session whose every exchange is held against the description."""
+    session = requests.Session()
+    session.hooks["response"].append(contract_hook(base_url))
+    return session
