@@ -114,5 +114,8 @@ def ask_for_worker_restart(pulse: Pulse, now: datetime) -> None:
 
 def touch(name: str, now: datetime, *, detail: str = "") -> Beat:
     """Write down that `name` happened now."""
-    beat, _ = Beat.objects.update_or_create(name=name, defaults={"at": now, "detail": detail})
+    beat = Beat(name=name, at=now, detail=detail)
+    Beat.objects.bulk_create(
+        [beat], update_conflicts=True, unique_fields=["name"], update_fields=["at", "detail"]
+    )
     return beat

@@ -131,6 +131,7 @@ class Supervisor:
         self._selector.register(self._signals, selectors.EVENT_READ, None)
         self._fatal_exit_code: int | None = None
         adopt_orphans()
+        self._not_ours = set(psutil.Process().children(recursive=True))
 
     def __enter__(self) -> Self:
         return self
@@ -143,7 +144,7 @@ class Supervisor:
     ) -> None:
         try:
             self._end(list(self._children.values()))
-            kill_all(psutil.Process().children(recursive=True))
+            kill_all(set(psutil.Process().children(recursive=True)) - self._not_ours)
         finally:
             for key in list(self._selector.get_map().values()):
                 if isinstance(key.data, Output):

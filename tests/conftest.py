@@ -1,11 +1,23 @@
 """Fixtures that every part of the suite may use."""
 
+import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+
+from tests.installation import Installation, database_like
 
 
 @pytest.fixture
 def now() -> datetime:
     """The moment at which a test happens; nothing under test reads a real clock."""
     return datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    """A data folder, an empty database and a free port for real processes."""
+    with database_like(os.environ.get("DATABASE_URL", ""), tmp_path) as url:
+        yield Installation(data_dir=tmp_path, database_url=url)
