@@ -23,7 +23,7 @@ from .endpoints.hooks import HookEndpoints
 from .endpoints.releases import ReleaseEndpoints
 from .endpoints.runners import RunnerEndpoints
 from .endpoints.runs import RunEndpoints
-from .http import Times
+from .http import PlainSession, Times
 from .limits import Budget
 from .transport import DEFAULT_MAX_WAIT_SECONDS, CallCounts, Transport
 from .urls import GITHUB_API
@@ -51,7 +51,7 @@ class GitHubClient(
 
     `base_url` is an API base (`urls.api_base_url`); `auth` None means anonymous. A read waits and
     repeats for at most `max_wait_seconds` in all before its error is raised; `on_budget` hears
-    every budget GitHub tells. Raises ValueError for a base address that must not get a credential.
+    every budget GitHub tells. `session` is best an `http.PlainSession`. Raises ValueError for a base address that must not get a credential.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class GitHubClient(
             Transport(
                 base_url=base_url,
                 auth=auth,
-                session=requests.Session() if session is None else session,
+                session=PlainSession() if session is None else session,
                 clock=clock,
                 sleep=sleep,
                 max_wait_seconds=max_wait_seconds,

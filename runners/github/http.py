@@ -86,6 +86,17 @@ class _SetHeader(AuthBase):
         return request
 
 
+class PlainSession(requests.Session):
+    """A session that leaves redirects alone.
+
+    Told not to follow them, `requests` still reads the whole body of a redirect and takes its
+    address apart, whatever its size and shape.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """There is never one."""
+
+
 def origin_of(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port: what a credential is good for."""
     parts = urlsplit(url)
@@ -120,7 +131,7 @@ def _redirected(request: WireRequest, answer: WireAnswer) -> WireRequest:
     except ValueError:
         location, scheme, host, origin = "", "", "", ("", "", None)
     safe = scheme == "https" or (scheme == "http" and is_loopback(host))
-    if not location or not safe:
+    if not location or not host or not safe:
         raise BadAnswer(
             "GitHub redirects to an address that is missing or not https. Check the base address.",
             operation=request.operation,

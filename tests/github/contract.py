@@ -13,6 +13,8 @@ from openapi_core import Config, OpenAPI
 from openapi_core.contrib.requests import RequestsOpenAPIRequest, RequestsOpenAPIResponse
 from openapi_core.templating.responses.exceptions import ResponseNotFound
 
+from runners.github.http import PlainSession
+
 DESCRIPTION = Path(__file__).parents[1] / "payloads" / "github" / "openapi-actions.json"
 # GitHub answers these anywhere, described or not.
 ANYWHERE = frozenset({301, 302, 304, 307, 308, 401, 403, 404, 410, 429, 500, 502, 503, 504})
@@ -53,6 +55,6 @@ def contract_hook(base_url: str) -> Callable[..., requests.Response]:
 
 def checked_session(base_url: str) -> requests.Session:
     """A session whose every exchange is held against the description."""
-    session = requests.Session()
+    session = PlainSession()
     session.hooks["response"].append(contract_hook(base_url))
     return session
