@@ -1,0 +1,96 @@
+"""What happened on this host, kept on disk until the server has it.
+
+Bounded: when the server stays away for long, the oldest entries go and one entry says how many.
+Numbers are monotonic for the life of the state directory; the server drops what it has seen.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from .config import write_whole
+from .redact import redact
+from .wire import JournalEntry, timestamp
+
+log = logging.getLogger(__name__)
+
+MOST_ENTRIES = 2000
+DETAIL_CHARACTERS = 300
+
+
+class Journal:
+    """An append-only file of entries, rewritten when a good part of it is acknowledged."""
+
+    def __init__(self, path: Path, most_entries: int = MOST_ENTRIES) -> None:
+        self.path = path
+        self.most_entries = most_entries
+        self.entries: list[JournalEntry] = []
+        self.last_seq = 0
+        self._load()
+
+    def _load(self) -> None:
+        try:
+            lines = self.path.read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                entry: JournalEntry = json.loads(line)
+                self.last_seq = max(self.last_seq, entry["seq"])
+            except (ValueError, KeyError, TypeError):
+                continue  # cut off by a crash while it was written
+            if "kind" in entry:
+                self.entries.append(entry)
+
+    def add(
+        self, kind: str, runner_id: int | None = None, **detail: str | int | None
+    ) -> JournalEntry:
+        """Write down that something happened now; text in ``detail`` is redacted and cut."""
+        self.last_seq += 1
+        entry: JournalEntry = {
+            "seq": self.last_seq,
+            "at": timestamp(),
+            "runner_id": runner_id,
+            "kind": kind,
+            "detail": {
+                key: redact(value)[:DETAIL_CHARACTERS] if isinstance(value, str) else value
+                for key, value in detail.items()
+            },
+        }
+        self.entries.append(entry)
+        if len(self.entries) > self.most_entries:
+            self._drop_oldest()
+        else:
+            self._append(entry)
+        return entry
+
+    def _append(self, entry: JournalEntry) -> None:
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as err:  # disk full: it is still sent from memory
+            log.warning("the journal could not be written: %s", err.strerror)
+
+    def _drop_oldest(self) -> None:
+        dropped = len(self.entries) - self.most_entries // 2
+        self.entries = self.entries[dropped:]
+        log.warning("the journal is full: the oldest %d entries were dropped", dropped)
+        self.add("journal-dropped", count=dropped)
+        self._rewrite()
+
+    def acknowledge(self, seq: int) -> None:
+        """Forget entries up to ``seq``: the server has them."""
+        kept = [entry for entry in self.entries if entry["seq"] > seq]
+        if len(kept) != len(self.entries):
+            self.entries = kept
+            self._rewrite()
+
+    def _rewrite(self) -> None:
+        # The first line keeps the number even when every entry was acknowledged.
+        lines = [json.dumps({"seq": self.last_seq}), *map(json.dumps, self.entries)]
+        try:
+            write_whole(self.path, "\n".join(lines) + "\n")
+        except OSError as err:
+            log.warning("the journal could not be written: %s", err.strerror)

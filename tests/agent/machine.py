@@ -1,0 +1,144 @@
+"""A machine for one test: a state directory, the agents started on it, and their end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from fleet_agent.process_table import ProcessTable, carries_mark
+from fleet_agent.process_tree import Tree, end_tree
+
+from tests.agent.dashboard import CODE, Dashboard
+from tests.agent.patience import until
+
+AGENT_FOLDER = Path(__file__).resolve().parents[2] / "runners" / "agent"
+
+
+class Machine:
+    """Agents run here as real processes, with an environment that holds traps for leaks."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.agents: list[subprocess.Popen[bytes]] = []
+        self.log = state.parent / "agent.log"
+        self.marks: set[str] = set()
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(AGENT_FOLDER),
+            "GITHUB_TOKEN": "ghp_canary" + "x" * 30,
+            "RUNNER_SECRET_TOKEN": "canary-runner-secret",
+            "AWS_SECRET_ACCESS_KEY": "canary-aws",
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.note_marks()
+        for agent in self.agents:
+            if agent.poll() is None:
+                agent.kill()
+            agent.wait(timeout=10)
+        self.note_marks()
+        for mark in self.marks:
+            end_tree(Tree(mark, None, None))
+        if error is not None and self.log.exists():
+            print(self.log.read_text("utf-8", errors="replace"))
+
+    def command(self, *arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
+        """Run one command of the agent to its end."""
+        environment = self.environment | ({"FLEET_ENROLMENT_CODE": code} if code else {})
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-m", "fleet_agent", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
+        )
+
+    def enrol(self, dashboard: Dashboard, *arguments: str) -> None:
+        """Enrol at a dashboard."""
+        done = self.command(
+            "enrol",
+            *("--server", dashboard.url, "--name", "forge-01", "--state-dir", str(self.state)),
+            *arguments,
+            code=CODE,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start the agent in the background."""
+        with self.log.open("ab") as log:
+            agent = subprocess.Popen(
+                [sys.executable, "-W", "error", "-m", "fleet_agent", "run"]
+                + ["--state-dir", str(self.state), "--verbose", *arguments],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.agents.append(agent)
+        return agent
+
+    def join(self, dashboard: Dashboard, *arguments: str) -> subprocess.Popen[bytes]:
+        """Enrol, start, and wait for the first heartbeat."""
+        self.enrol(dashboard, *arguments)
+        agent = self.start()
+        until(lambda: dashboard.heartbeats, "the first heartbeat")
+        return agent
+
+    def kill(self) -> None:
+        """SIGKILL the agent, and nothing else."""
+        self.note_marks()
+        self.agents[-1].send_signal(signal.SIGKILL)
+        self.agents[-1].wait(timeout=10)
+
+    def terminate(self, seconds: float = 20) -> int:
+        """Ask the agent to end and return its exit status."""
+        self.note_marks()
+        self.agents[-1].send_signal(signal.SIGTERM)
+        return self.agents[-1].wait(timeout=seconds)
+
+    def slot_path(self, runner_id: int) -> Path:
+        """The directory of a slot."""
+        return self.state / "slots" / str(runner_id)
+
+    def record(self, runner_id: int) -> dict[str, Any]:
+        """The record of a slot."""
+        return dict(json.loads((self.slot_path(runner_id) / "slot.json").read_text("utf-8")))
+
+    def keeper_record(self, runner_id: int) -> dict[str, int]:
+        """Whom the keeper of a slot keeps."""
+        return dict(json.loads((self.slot_path(runner_id) / "keeper.json").read_text("utf-8")))
+
+    def note_marks(self) -> None:
+        """Remember the marks of all slots there are, to end what carries them."""
+        for path in self.state.glob("slots/*/slot.json"):
+            try:
+                self.marks.add(json.loads(path.read_text("utf-8"))["mark"])
+            except (OSError, ValueError, KeyError):
+                continue
+
+    def marked_processes(self) -> list[int]:
+        """The live processes of all slots there ever were, keepers included."""
+        self.note_marks()
+        return [
+            process.pid
+            for process in ProcessTable.read().processes.values()
+            if process.state not in "ZX"
+            and any(carries_mark(process.pid, mark) for mark in self.marks)
+        ]
