@@ -1,0 +1,4 @@
+#!/bin/bash
+# Sleeps for $1 seconds.
+
+exec sleep "$1"

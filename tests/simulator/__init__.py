@@ -1,0 +1,1 @@
+"""The stand-in GitHub and the stand-in runner."""

@@ -1,0 +1,1 @@
+"""The stand-in runner package, run as real processes against a server of a few lines."""
