@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +18,16 @@ PROTOCOL = 1
 OLDEST_PROTOCOL = 1
 SLOTS_LIMIT = 256
 JOURNAL_LIMIT = 200
+SAID_OF_A_SLOT = (
+    "runner_id",
+    "phase",
+    "pid",
+    "process_started_at",
+    "exit_code",
+    "reason",
+    "job",
+    "runner_version",
+)
 
 
 class ProtocolTooOld(InvalidRequest):
@@ -73,6 +85,7 @@ class Report:
     at: datetime | None
     facts: Facts | None
     sample: SampleReport | None
+    digest: str
     slots: tuple[SlotReport, ...] = field(default=())
     journal: tuple[JournalEntry, ...] = field(default=())
 
@@ -117,10 +130,23 @@ def parse_heartbeat(data: Mapping[str, object]) -> Report:
         wanted_version=_integer(data, "wanted_version"),
         at=_moment(data, "at"),
         facts=parse_facts(facts) if isinstance(facts, dict) else None,
-        sample=_sample(sample) if isinstance(sample, dict) else None,
+        sample=parse_sample(sample) if isinstance(sample, dict) else None,
+        digest=quiet_digest(data),
         slots=tuple(_slot(item) for item in slots[:SLOTS_LIMIT]),
         journal=tuple(_entry(item) for item in journal[:JOURNAL_LIMIT]),
     )
+
+
+def quiet_digest(data: Mapping[str, object]) -> str:
+    """SHA-256 over what a heartbeat says of the agent and its slots, measurements left out."""
+    slots = data.get("slots")
+    said = [
+        [slot.get(name) for name in SAID_OF_A_SLOT]
+        for slot in (slots if isinstance(slots, list) else [])
+        if isinstance(slot, dict)
+    ]
+    agent = [data.get("wanted_version"), data.get("agent_version"), data.get("boot_id")]
+    return hashlib.sha256(json.dumps([agent, said]).encode()).hexdigest()
 
 
 def _slot(item: object) -> SlotReport:
@@ -163,7 +189,8 @@ def _entry(item: object) -> JournalEntry:
     )
 
 
-def _sample(item: Mapping[str, object]) -> SampleReport:
+def parse_sample(item: Mapping[str, object]) -> SampleReport:
+    """Read the SAMPLE object of a heartbeat; what is not a number reads as nothing used."""
     return SampleReport(
         cpu_percent=_float(item, "cpu_percent") or 0.0,
         memory_used_bytes=_integer(item, "memory_used_bytes") or 0,

@@ -41,11 +41,17 @@ def enrol(request: HttpRequest) -> HttpResponse:
 
 @api_view("POST")
 def heartbeat(request: HttpRequest) -> HttpResponse:
-    """Take a heartbeat; answer the whole wanted set."""
+    """Take a heartbeat; answer the whole wanted set, or null for it when the agent holds it."""
     token = _bearer(request)
+    message = json_body(request, limit=HEARTBEAT_LIMIT_BYTES)
+    policy, now = wiring.heartbeat_policy(), wiring.now()
+    version = beats.quick(token, message, policy=policy, now=now)
+    if version is not None:
+        return ok(
+            protocol=PROTOCOL, version=version, next_seconds=policy.quiet_seconds, wanted=None
+        )
     host = beats.authenticate(token)
-    report = parse_heartbeat(json_body(request, limit=HEARTBEAT_LIMIT_BYTES))
-    answer = beats.receive(host, token, report, policy=wiring.heartbeat_policy(), now=wiring.now())
+    answer = beats.receive(host, token, parse_heartbeat(message), policy=policy, now=now)
     fields: dict[str, object] = {
         "protocol": PROTOCOL,
         "version": answer.version,

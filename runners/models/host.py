@@ -90,6 +90,8 @@ class Host(models.Model):
     disk_used_bytes = models.PositiveBigIntegerField(null=True, blank=True)
     temperature_celsius = models.FloatField(null=True, blank=True)
     journal_seq = models.BigIntegerField(default=0)
+    # What a heartbeat looked like after which nothing was left to do (see heartbeat.quick)
+    quiet_digest = models.CharField(max_length=64, blank=True, default="")
     sampled_at = models.DateTimeField(null=True, blank=True)
     # Times, by the server's clock
     enrolled_at = models.DateTimeField()

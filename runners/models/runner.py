@@ -36,7 +36,7 @@ class RunnerQuerySet(QuerySet["Runner"]):
         return self.exclude(state=RunnerState.REMOVED)
 
     def maybe_at_github(self) -> Self:
-        """Runners GitHub may still have: the current ones, and closed ones whose answer came late."""
+        """Runners GitHub may still have: current ones, and closed ones whose answer came late."""
         late = Q(github_id__isnull=False, github_deleted_at__isnull=True)
         return self.filter(~Q(state=RunnerState.REMOVED) | late)
 

@@ -1,0 +1,1 @@
+"""Benchmarks: each prints what it measured, how, on what, against a baseline of the same run."""

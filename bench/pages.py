@@ -1,0 +1,152 @@
+"""Server time and queries of each page with 1,000 hosts and 10,000 live runners.
+
+Each page is rendered through the whole middleware stack by Django's test client in one process;
+what is measured is the time from request to finished response, without network and browser. The
+baseline is the /healthz page of the same run: what any request costs before it does anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.common import Options, finish, options, percentile, say
+from bench.databases import Unavailable, database
+
+ROOT = Path(__file__).resolve().parent.parent
+HOSTS = 1_000
+RUNNERS = 10_000
+JOBS = 5_000
+BUDGET_MS = {"sqlite": 200, "postgresql": 100}
+PAGES = {
+    "baseline /healthz": "/healthz",
+    "overview": "/",
+    "runners": "/runners/",
+    "runners, searched": "/runners/?q=00ff",
+    "runners, filtered": "/runners/?state=busy&page=3",
+    "runner": "/runners/{runner}/",
+    "hosts": "/hosts/",
+    "host": "/hosts/forge-0007/",
+    "provision": "/runners/new/",
+    "jobs": "/jobs/",
+    "pools": "/pools/",
+    "audit": "/audit/",
+    "settings": "/settings/",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure each database in a process of its own and print a table."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["--measure"]:
+        print(json.dumps(measure(repetitions=int(arguments[1]))))
+        return 0
+    chosen = options(__doc__ or "", arguments)
+    figures = {kind: _figures(kind, chosen) for kind in chosen.databases}
+    finish(
+        chosen,
+        {
+            "bench": "pages",
+            "figures": figures,
+            "baseline": "/healthz in the same process",
+            "budget_p95_ms": BUDGET_MS,
+            "sizes": {"hosts": HOSTS, "runners": RUNNERS, "jobs": JOBS},
+        },
+    )
+    return 0
+
+
+def _figures(kind: str, chosen: Options) -> dict[str, object]:
+    with tempfile.TemporaryDirectory(prefix="fleetui-bench-") as folder:
+        try:
+            with database(kind, Path(folder)) as url:
+                env = {
+                    **os.environ,
+                    "DATABASE_URL": url,
+                    "DATA_DIR": folder,
+                    "DJANGO_SETTINGS_MODULE": "fleetui.settings",
+                    "FLEET_LOG_LEVEL": "ERROR",
+                    "PYTHONPATH": str(ROOT),
+                }
+                _python(env, "manage.py", "migrate", "--verbosity", "0")
+                _python(env, "manage.py", "collectstatic", "--noinput", "--verbosity", "0")
+                repetitions = "10" if chosen.quick else "50"
+                answer = _python(env, "-m", "bench.pages", "--measure", repetitions)
+        except Unavailable as reason:
+            say(f"{kind}: skipped, {reason}")
+            return {"skipped": str(reason)}
+    pages: dict[str, dict[str, float]] = json.loads(answer.splitlines()[-1])
+    baseline = pages["baseline /healthz"]["p50_ms"]
+    say(f"{kind}: server time a page in ms (budget p95 under {BUDGET_MS[kind]} ms)")
+    for name, page in pages.items():
+        say(
+            f"  {name:20} p50 {page['p50_ms']:7.1f}  p95 {page['p95_ms']:7.1f}  "
+            f"queries {page['queries']:3.0f}  {page['kilobytes']:6.1f} kB  "
+            f"x {page['p50_ms'] / baseline:5.1f} of baseline"
+        )
+    return {**pages}
+
+
+def measure(*, repetitions: int) -> dict[str, dict[str, float]]:
+    """Fill the database and time every page; runs in the process whose settings name the
+    database."""
+    # bench.fleet_data sets Django up, which needs the database's address in the environment
+    from bench.fleet_data import fill  # isort: skip
+
+    from django.contrib.auth.models import User
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext
+
+    from runners.models import Runner
+
+    fill(hosts=HOSTS, runners=RUNNERS, jobs=JOBS)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    admin = User.objects.create_superuser("bench", password=None)
+    client = Client(headers={"host": "127.0.0.1"})
+    client.force_login(admin)
+    runner = Runner.objects.order_by("pk").values_list("pk", flat=True)[RUNNERS // 2]
+    pages: dict[str, dict[str, float]] = {}
+    for name, address in PAGES.items():
+        url = address.format(runner=runner)
+        with CaptureQueriesContext(connection) as queries:
+            answer = client.get(url)
+        if answer.status_code != 200:
+            raise RuntimeError(f"{url} is answered with {answer.status_code}")
+        times = []
+        for _ in range(repetitions):
+            started = time.perf_counter()
+            client.get(url)
+            times.append((time.perf_counter() - started) * 1000)
+        pages[name] = {
+            "p50_ms": round(percentile(times, 0.5), 2),
+            "p95_ms": round(percentile(times, 0.95), 2),
+            "queries": len(queries),
+            "kilobytes": round(len(answer.content) / 1024, 1),
+        }
+    return pages
+
+
+def _python(env: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
