@@ -51,7 +51,8 @@ class GitHubClient(
 
     `base_url` is an API base (`urls.api_base_url`); `auth` None means anonymous. A read waits and
     repeats for at most `max_wait_seconds` in all before its error is raised; `on_budget` hears
-    every budget GitHub tells. `session` is best an `http.PlainSession`. Raises ValueError for a base address that must not get a credential.
+    every budget GitHub tells. `session` is best an `http.PlainSession`. Raises ValueError for a
+    base address that must not get a credential.
     """
 
     def __init__(
