@@ -6,6 +6,8 @@ exactly one is told yes. A holder that dies simply stops renewing.
 
 from __future__ import annotations
 
+import os
+import socket
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -34,3 +36,8 @@ def acquire(name: str, owner: str, seconds: float, now: datetime) -> bool:
 def release(name: str, owner: str) -> None:
     """Give the lease back early; nothing happens when `owner` does not hold it."""
     Lease.objects.filter(name=name, owner=owner).delete()
+
+
+def this_process() -> str:
+    """The owner's name of this process: its machine and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -58,8 +58,9 @@ def _held_back(pool: Pool, now: datetime) -> str:
     return ""
 
 
-def _start_one(pool: Pool, *, why: str, now: datetime, by: Actor) -> bool:
-    order = lifecycle.Order(
+def order_for(pool: Pool) -> lifecycle.Order:
+    """What the pool asks for when it wants one more runner."""
+    return lifecycle.Order(
         scope=pool.scope,
         labels=[label.name for label in pool.labels.all()],
         pool=pool,
@@ -70,8 +71,11 @@ def _start_one(pool: Pool, *, why: str, now: datetime, by: Actor) -> bool:
         needs_gpu=pool.needs_gpu,
         site=pool.site,
     )
+
+
+def _start_one(pool: Pool, *, why: str, now: datetime, by: Actor) -> bool:
     try:
-        lifecycle.provision(order, by=by, reason=why, now=now)
+        lifecycle.provision(order_for(pool), by=by, reason=why, now=now)
     except (NoCapacity, InvalidRequest):
         return False
     return True

@@ -26,6 +26,7 @@ from runners.states import PROCESS_ENDED, GitHubStatus, Phase, RunnerState
 BY = Actor.system("reconcile")
 GONE_AT_GITHUB_GRACE = timedelta(seconds=90)
 RELEASES_KNOWN_FOR = timedelta(hours=1)
+LEASE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ class Summary:
             f"{self.listed} listed{part}, {self.foreign} not ours, "
             f"{self.moved} moved, {self.deleted} deleted"
         )
+
+
+def lease_name(scope_id: int) -> str:
+    """The lease whoever runs a pass over this scope must hold (`runners.leases`)."""
+    return f"reconcile:{scope_id}"
 
 
 def reconcile_scope(

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.db import IntegrityError, transaction
 
 from runners import audit
 from runners.audit import Actor
 from runners.errors import InvalidRequest
-from runners.github.urls import ScopeKind, ScopePath
+from runners.github.urls import ScopeKind, ScopePath, is_loopback
 from runners.models import Credential, Event, Runner, Scope
 
 
 def scope_path_of(web_url: str) -> ScopePath:
     """Read https://HOST/ORG, …/OWNER/REPOSITORY or …/enterprises/NAME. Raises InvalidRequest."""
-    parts = [part for part in urlsplit(web_url.strip()).path.split("/") if part]
+    parts = [part for part in _split(web_url).path.split("/") if part]
     try:
         if len(parts) == 2 and parts[0] == "enterprises":
             return ScopePath(ScopeKind.ENTERPRISE, parts[1])
@@ -32,6 +32,32 @@ def scope_path_of(web_url: str) -> ScopePath:
     )
 
 
+def tidy_web_url(web_url: str) -> str:
+    """The address as it is stored: host in lower case, nothing but the scope's path behind it.
+
+    Raises InvalidRequest for one that is no scope's, or over which a token must not travel.
+    """
+    path = scope_path_of(web_url)
+    address = _split(web_url)
+    host = address.hostname or ""
+    if address.scheme not in ("http", "https") or not host or "@" in address.netloc:
+        raise InvalidRequest("The address must begin with https:// and hold no password.")
+    if address.scheme == "http" and not is_loopback(host):
+        raise InvalidRequest(
+            f"Use https for {host}: over http everyone on the way can read a registration token."
+        )
+    return f"{address.scheme}://{address.netloc.lower()}{path.web_path}"
+
+
+def _split(web_url: str) -> SplitResult:
+    try:
+        address = urlsplit(web_url.strip())
+        _ = address.port  # read late by urlsplit: a bad one is noticed here
+    except ValueError as error:
+        raise InvalidRequest(f"That is not a web address: {error}.") from error
+    return address
+
+
 def add_scope(
     web_url: str,
     *,
@@ -43,10 +69,10 @@ def add_scope(
 ) -> Scope:
     """Add a scope by its web address. Raises InvalidRequest for a bad or known address."""
     path = scope_path_of(web_url)
-    address = urlsplit(web_url.strip())
-    if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
-        raise InvalidRequest("The address must begin with https:// and hold no password.")
-    tidy = f"{address.scheme}://{address.netloc}{path.web_path}"
+    tidy = tidy_web_url(web_url)
+    # GitHub does not tell "Acme" from "acme"
+    if Scope.objects.filter(web_url__iexact=tidy).exists():
+        raise InvalidRequest(f"{tidy} was already added.")
     try:
         with transaction.atomic():
             scope = Scope.objects.create(

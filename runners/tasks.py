@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from datetime import timedelta
 
 from django_q.tasks import async_task
@@ -29,7 +27,7 @@ from runners.registry import RunnerRegistry, path_of
 
 log = logging.getLogger(__name__)
 
-RECONCILE_LEASE_SECONDS = 60
+LEASE_SECONDS = reconcile.LEASE_SECONDS
 PASSES_A_TASK = 3
 JOBS_EVERY = timedelta(seconds=10)
 VERDICT_EVERY = timedelta(hours=1)
@@ -67,8 +65,8 @@ def reconcile_scope(scope_id: int) -> str:
     scope = Scope.objects.select_related("credential").filter(pk=scope_id).first()
     if scope is None:
         return "the scope was removed"
-    name = f"reconcile:{scope_id}"
-    if not leases.acquire(name, _owner(), RECONCILE_LEASE_SECONDS, wiring.now()):
+    name = reconcile.lease_name(scope_id)
+    if not leases.acquire(name, leases.this_process(), LEASE_SECONDS, wiring.now()):
         return "another pass is under way"
     try:
         summary = reconcile.Summary()
@@ -86,7 +84,7 @@ def reconcile_scope(scope_id: int) -> str:
                     break
         return str(summary)
     finally:
-        leases.release(name, _owner())
+        leases.release(name, leases.this_process())
 
 
 def poll_jobs(scope_id: int) -> str:
@@ -95,7 +93,7 @@ def poll_jobs(scope_id: int) -> str:
     if scope is None:
         return "the scope was removed"
     name = f"jobs:{scope_id}"
-    if not leases.acquire(name, _owner(), RECONCILE_LEASE_SECONDS, wiring.now()):
+    if not leases.acquire(name, leases.this_process(), LEASE_SECONDS, wiring.now()):
         return "another poll is under way"
     try:
         with wiring.github_client(scope) as github:
@@ -104,7 +102,7 @@ def poll_jobs(scope_id: int) -> str:
         log.warning("Jobs of scope %s could not be polled: %s", scope_id, error.user_message)
         return error.user_message
     finally:
-        leases.release(name, _owner())
+        leases.release(name, leases.this_process())
 
 
 def process_delivery(delivery_id: int) -> str:
@@ -155,13 +153,13 @@ def sweep_hosts() -> str:
 
 def top_up_pools() -> str:
     """Start what pools are short of, one process at a time."""
-    if not leases.acquire("top-up", _owner(), RECONCILE_LEASE_SECONDS, wiring.now()):
+    if not leases.acquire("top-up", leases.this_process(), LEASE_SECONDS, wiring.now()):
         return "another one is at it"
     try:
         plan = pools.top_up(now=wiring.now(), by=Actor.system("pools"))
         return f"{sum(decision.start for decision in plan.decisions)} started"
     finally:
-        leases.release("top-up", _owner())
+        leases.release("top-up", leases.this_process())
 
 
 def _refresh_packages(scope: Scope, github: RunnerRegistry) -> None:
@@ -169,7 +167,3 @@ def _refresh_packages(scope: Scope, github: RunnerRegistry) -> None:
         reconcile.refresh_packages(scope, github=github, now=wiring.now())
     except GitHubError as error:
         log.warning("Runner packages of scope %s: %s", scope.pk, error.user_message)
-
-
-def _owner() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
