@@ -135,6 +135,12 @@ def installation_changed(world: World, installation: Installation, action: str) 
     world.outbox.post(app_receiver(app), message)
 
 
+def payload_of(delivery: Delivery) -> JsonObject:
+    """What a delivery said."""
+    payload: JsonObject = json.loads(delivery.payload)
+    return payload
+
+
 def hook_receiver(world: World, hook: Hook) -> Receiver:
     """Where a repository's or an organization's hook delivers to."""
     repository_id = _repository_id(world, hook)

@@ -16,14 +16,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from runners.simulator import permissions
 from runners.simulator.faults import AFTER_KINDS, BEFORE_KINDS, Fault, FaultBook
-from runners.simulator.limits import LimitBook, limited, primary_limit, secondary_limit
+from runners.simulator.limits import primary_limit, secondary_limit
 from runners.simulator.principals import Principal, principal_of
-from runners.simulator.routing import Call, Route, Router
+from runners.simulator.routing import API_VERSIONS, Call, Route, Router
 from runners.simulator.urls import API_V3, Urls
 from runners.simulator.wire import ApiError, Response, iso, not_found
 from runners.simulator.world import World
 
-API_VERSIONS = ("2022-11-28", "2026-03-10")
 HANG_SECONDS = 600
 LOG_LENGTH = 20_000
 NO_AGENT = (
@@ -71,7 +70,6 @@ class Gateway:
     def __init__(
         self, world: World, router: Router, faults: FaultBook, pause: Callable[[float], bool]
     ) -> None:
-        self.limits = LimitBook()
         self.log: deque[LoggedRequest] = deque(maxlen=LOG_LENGTH)
         self._world = world
         self._router = router
@@ -88,7 +86,7 @@ class Gateway:
         return answer
 
     def _answer(self, request: RawRequest, call: Call) -> RawAnswer:
-        segments = [unquote(s) for s in call.path.split("/") if s]
+        segments = self._by_name([unquote(s) for s in call.path.split("/") if s])
         method = "GET" if request.method == "HEAD" else request.method
         found = self._router.find(method, segments)
         route = found[0] if found else None
@@ -115,6 +113,9 @@ class Gateway:
         if route is not None and route.access.who == "open":
             return self._open(call, route, headers, faults)
         headers |= self._api_headers(call)
+        if call.version not in API_VERSIONS:
+            refusal = ApiError(400, f"{call.version} is not a supported API version.")
+            return self._encode(call, Response(400, refusal.body()), headers)
         if not call.headers.get("user-agent", "").strip():
             headers["Content-Type"] = "text/html; charset=utf-8"
             return RawAnswer(403, headers, NO_AGENT.encode())
@@ -129,7 +130,7 @@ class Gateway:
         self, call: Call, route: Route, headers: dict[str, str], faults: list[Fault]
     ) -> RawAnswer:
         try:
-            _raise_faults(self._world, self.limits, call, faults)
+            _raise_faults(self._world, call, faults)
             with self._world.lock:
                 response = route.handler(self._world, call)
         except ApiError as error:
@@ -144,39 +145,37 @@ class Gateway:
         world = self._world
         with world.lock:
             call.principal = principal_of(world, call.headers.get("authorization", ""))
+            caller = call.principal.caller
             _note_credential(call.principal, headers)
             if route is not None and route.pattern != "/rate_limit":
-                endpoint = f"{route.method} {route.pattern}"
                 try:
-                    self.limits.admit(world, call.principal, route.access, endpoint)
+                    world.limits.admit(
+                        caller,
+                        f"{route.method} {route.pattern}",
+                        creates_content=route.access.creates_content,
+                    )
                 finally:
                     self._rate_headers(call.principal, headers)
-            _raise_faults(world, self.limits, call, faults)
+            _raise_faults(world, call, faults)
             if route is None:
                 raise not_found()
             headers |= permissions.headers_for(call.principal, route.access)
             self._redirect_renamed(call)
-            self._enter(call.principal)
+            world.limits.enter(caller)
             try:
                 permissions.check(world, call, route.access)
-                self._count_registration(call, route)
-                response = route.handler(world, call)
+                return route.handler(world, call)
             finally:
-                self.limits.in_flight[call.principal.key] -= 1
-        return response
+                world.limits.leave(caller)
 
-    def _enter(self, principal: Principal) -> None:
-        in_flight = self.limits.in_flight
-        most = self._world.settings.limits.concurrent_requests
-        in_flight[principal.key] = in_flight.get(principal.key, 0) + 1
-        if most and in_flight[principal.key] > most:
-            in_flight[principal.key] -= 1
-            raise secondary_limit()
-
-    def _count_registration(self, call: Call, route: Route) -> None:
-        if route.pattern.endswith("/generate-jitconfig"):
-            scope = call.path.split("/actions/")[0].strip("/").lower()
-            self.limits.admit_registration(self._world, scope)
+    def _by_name(self, segments: list[str]) -> list[str]:
+        """``/repositories/ID/…``, where a renamed repository redirects to, means ``/repos/…``."""
+        if len(segments) < 2 or segments[0] != "repositories" or not segments[1].isdecimal():
+            return segments
+        record = self._world.store.repositories.get(int(segments[1]))
+        if record is None:
+            return segments
+        return ["repos", record.owner, record.name, *segments[2:]]
 
     def _redirect_renamed(self, call: Call) -> None:
         """A repository's former name answers 301 to its address by id."""
@@ -185,9 +184,8 @@ class Gateway:
         moved = store.renamed.get(name.lower())
         if moved is None or store.repository(name) is not None or moved not in store.repositories:
             return
-        target = f"{call.urls.api}/repos/{store.repositories[moved].full_name}"
         rest = call.path.split("/", 4)[4:]
-        location = "/".join([target, *rest])
+        location = "/".join([f"{call.urls.api}/repositories/{moved}", *rest])
         raise ApiError(301, "Moved Permanently", headers={"Location": location})
 
     def _encode(self, call: Call, response: Response, headers: dict[str, str]) -> RawAnswer:
@@ -201,7 +199,7 @@ class Gateway:
             headers |= {"ETag": etag, "Cache-Control": "private, max-age=60, s-maxage=60"}
             if call.headers.get("if-none-match") == etag:
                 with self._world.lock:
-                    self.limits.refund(self._world, call.principal)
+                    self._world.limits.refund(call.principal.caller)
                     self._rate_headers(call.principal, headers)
                 del headers["Content-Type"]
                 return RawAnswer(304, headers)
@@ -212,11 +210,10 @@ class Gateway:
         return {"Date": formatdate(now, usegmt=True), "Server": "github.com"}
 
     def _api_headers(self, call: Call) -> dict[str, str]:
-        chosen = call.headers.get("x-github-api-version", API_VERSIONS[0])
         headers = {
             "X-GitHub-Request-Id": ":".join(secrets.token_hex(2).upper() for _ in range(5)),
             "X-GitHub-Media-Type": "github.v3; format=json",
-            "X-GitHub-Api-Version-Selected": chosen,
+            "X-GitHub-Api-Version-Selected": call.version,
             "Vary": "Accept, Authorization, Cookie, X-GitHub-OTP,Accept-Encoding, Accept",
             "X-Content-Type-Options": "nosniff",
         }
@@ -225,8 +222,8 @@ class Gateway:
         return headers
 
     def _rate_headers(self, principal: Principal, headers: dict[str, str]) -> None:
-        if limited(self._world, principal):
-            headers |= self.limits.window(self._world, principal).headers("core")
+        if self._world.limits.applies(principal.caller):
+            headers |= self._world.limits.window(principal.caller).headers("core")
 
     def _damage(self, answer: RawAnswer, faults: list[Fault]) -> None:
         for fault in faults:
@@ -259,7 +256,7 @@ def _note_credential(principal: Principal, headers: dict[str, str]) -> None:
         headers["GitHub-Authentication-Token-Expiration"] = ends
 
 
-def _raise_faults(world: World, limits: LimitBook, call: Call, faults: list[Fault]) -> None:
+def _raise_faults(world: World, call: Call, faults: list[Fault]) -> None:
     """Turn faults that are answers into those answers."""
     for fault in faults:
         if fault.kind == "status":
@@ -269,7 +266,7 @@ def _raise_faults(world: World, limits: LimitBook, call: Call, faults: list[Faul
             raise secondary_limit(fault.seconds or 60, status)
         if fault.kind == "primary_limit":
             with world.lock:
-                raise primary_limit(world, limits.window(world, call.principal))
+                raise primary_limit(world.limits.window(call.principal.caller))
 
 
 FAULT_MESSAGES = {

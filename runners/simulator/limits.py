@@ -6,29 +6,18 @@ It counts by the simulator's clock and says no; the gateway puts the figures int
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from runners.simulator.principals import Principal
-from runners.simulator.routing import Access
+from runners.simulator.clock import Clock
+from runners.simulator.settings import Settings
 from runners.simulator.wire import ApiError, JsonObject
-from runners.simulator.world import World
 
+MINUTE_SECONDS = 60
 HOUR_SECONDS = 3600
 READ_POINTS = 1
 WRITE_POINTS = 5
 SECONDARY_WAIT_SECONDS = 60
 REGISTRATION_WINDOW_SECONDS = 300
-# Buckets that are shown but never drawn from here.
-OTHER_RESOURCES = {
-    "graphql": 5000,
-    "search": 30,
-    "code_search": 10,
-    "integration_manifest": 5000,
-    "source_import": 100,
-    "code_scanning_upload": 1000,
-    "scim": 15000,
-    "dependency_snapshots": 100,
-}
 
 
 @dataclass
@@ -59,78 +48,95 @@ class Window:
         }
 
 
-@dataclass
+@dataclass(frozen=True)
+class Caller:
+    """Whose budget is meant: a key, and the kind of token."""
+
+    key: str
+    kind: str
+
+
 class LimitBook:
     """All counters, by caller. Used under the world's lock."""
 
-    windows: dict[tuple[str, str], Window] = field(default_factory=dict)
-    points: dict[tuple[str, str], deque[tuple[float, int]]] = field(default_factory=dict)
-    created: dict[str, deque[tuple[float, int]]] = field(default_factory=dict)
-    registered: dict[str, deque[tuple[float, int]]] = field(default_factory=dict)
-    in_flight: dict[str, int] = field(default_factory=dict)
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._windows: dict[Caller, Window] = {}
+        self._points: dict[tuple[str, str], deque[tuple[float, int]]] = {}
+        self._created: dict[str, deque[tuple[float, int]]] = {}
+        self._registered: dict[str, deque[tuple[float, int]]] = {}
+        self._in_flight: dict[str, int] = {}
 
-    def window(self, world: World, principal: Principal, resource: str = "core") -> Window:
+    def applies(self, caller: Caller) -> bool:
+        """False where nothing is counted: Enterprise Server by default, or a limit of 0."""
+        return bool(self._allowed(caller)) and not self._settings.ghes_version
+
+    def window(self, caller: Caller) -> Window:
         """The caller's current budget."""
-        limits = world.settings.limits
-        now = world.clock.time()
-        allowed = {
-            "anonymous": limits.anonymous_per_hour,
-            "installation": limits.installation_per_hour,
-        }.get(principal.kind, limits.user_per_hour)
-        if resource == "actions_runner_registration":
-            allowed = limits.registrations_per_five_minutes * HOUR_SECONDS // 300
-        key = (principal.key, resource)
-        window = self.windows.get(key)
+        now = self._clock.time()
+        window = self._windows.get(caller)
         if window is None or window.reset_at <= now:
-            window = Window(allowed, now + HOUR_SECONDS)
-            self.windows[key] = window
-        window.limit = allowed
+            window = Window(self._allowed(caller), now + HOUR_SECONDS)
+            self._windows[caller] = window
+        window.limit = self._allowed(caller)
         return window
 
-    def admit(self, world: World, principal: Principal, access: Access, endpoint: str) -> None:
-        """Count a request. Raises 403 when the hourly budget is spent, or by a secondary limit."""
-        limits = world.settings.limits
-        window = self.window(world, principal)
-        if limited(world, principal) and window.used >= window.limit:
-            raise primary_limit(world, window)
+    def admit(self, caller: Caller, endpoint: str, *, creates_content: bool) -> None:
+        """Count a request. Raises 403 when the budget is spent, or by a secondary limit."""
+        limits = self._settings.limits
+        window = self.window(caller)
+        if self.applies(caller) and window.used >= window.limit:
+            raise primary_limit(window)
         window.used += 1
-        if principal.kind == "anonymous":
+        if caller.kind == "anonymous" or self._settings.ghes_version:
             return
-        now = world.clock.time()
+        now = self._clock.time()
         points = READ_POINTS if endpoint.startswith("GET ") else WRITE_POINTS
-        spent = self.points.setdefault((principal.key, endpoint), deque())
-        if _over(spent, now, 60, points, limits.points_per_minute_per_endpoint):
+        spent = self._points.setdefault((caller.key, endpoint), deque())
+        if _over(spent, now, MINUTE_SECONDS, points, limits.points_per_minute_per_endpoint):
             raise secondary_limit()
-        if access.creates_content:
-            made = self.created.setdefault(principal.key, deque())
-            if _sum_since(made, now - 60) >= limits.content_per_minute > 0:
+        if creates_content:
+            made = self._created.setdefault(caller.key, deque())
+            recent = sum(n for at, n in made if at > now - MINUTE_SECONDS)
+            if recent >= limits.content_per_minute > 0:
                 raise secondary_limit()
             if _over(made, now, HOUR_SECONDS, 1, limits.content_per_hour):
                 raise secondary_limit()
 
-    def refund(self, world: World, principal: Principal) -> None:
+    def refund(self, caller: Caller) -> None:
         """Take a 304 off the budget: GitHub does not count it."""
-        self.window(world, principal).used -= 1
+        self.window(caller).used -= 1
 
-    def admit_registration(self, world: World, scope: str) -> None:
+    def enter(self, caller: Caller) -> None:
+        """Count a request in progress. Raises 403 past the limit on concurrent ones."""
+        most = self._settings.limits.concurrent_requests
+        running = self._in_flight.get(caller.key, 0)
+        if most and running >= most:
+            raise secondary_limit()
+        self._in_flight[caller.key] = running + 1
+
+    def leave(self, caller: Caller) -> None:
+        """The request is answered."""
+        self._in_flight[caller.key] -= 1
+
+    def admit_registration(self, scope: str) -> None:
         """Count a runner registration of a scope. Raises 403 past GitHub's limit."""
-        most = world.settings.limits.registrations_per_five_minutes
-        done = self.registered.setdefault(scope, deque())
-        if _over(done, world.clock.time(), REGISTRATION_WINDOW_SECONDS, 1, most):
+        most = self._settings.limits.registrations_per_five_minutes
+        done = self._registered.setdefault(scope, deque())
+        if _over(done, self._clock.time(), REGISTRATION_WINDOW_SECONDS, 1, most):
             raise secondary_limit()
 
-
-def limited(world: World, principal: Principal) -> bool:
-    """False where nothing is counted: GitHub Enterprise Server by default, or a limit of 0."""
-    limits = world.settings.limits
-    figure = {
-        "anonymous": limits.anonymous_per_hour,
-        "installation": limits.installation_per_hour,
-    }.get(principal.kind, limits.user_per_hour)
-    return bool(figure) and not world.settings.ghes_version
+    def _allowed(self, caller: Caller) -> int:
+        limits = self._settings.limits
+        if caller.kind == "anonymous":
+            return limits.anonymous_per_hour
+        if caller.kind == "installation":
+            return limits.installation_per_hour
+        return limits.user_per_hour
 
 
-def primary_limit(world: World, window: Window) -> ApiError:
+def primary_limit(window: Window) -> ApiError:
     """The 403 of a spent hourly budget."""
     headers = window.headers("core") | {"X-RateLimit-Remaining": "0"}
     return ApiError(
@@ -165,7 +171,3 @@ def _over(
         return True
     spent.append((now, points))
     return False
-
-
-def _sum_since(spent: deque[tuple[float, int]], moment: float) -> int:
-    return sum(points for at, points in spent if at > moment)

@@ -35,8 +35,6 @@ class Organization:
     classic_forbidden: bool = False
     fine_grained_forbidden: bool = False
     fine_grained_max_days: int = 0
-    self_hosted_repositories: Literal["all", "selected", "none"] = "all"
-    self_hosted_selected: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -258,6 +256,20 @@ class App:
     hook_content_type: str = "form"
     hook_insecure_ssl: str = "0"
     hook_secret: str = ""
+    setup_url: str = ""
+
+
+@dataclass
+class Manifest:
+    """An App that a browser asked for and that a code will turn into one."""
+
+    account: str
+    name: str
+    permissions: dict[str, str]
+    events: list[str]
+    hook_url: str
+    setup_url: str
+    expires_at: float
 
 
 @dataclass

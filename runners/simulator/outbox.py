@@ -21,7 +21,7 @@ from urllib.parse import urlencode, urlsplit
 from runners.simulator.clock import Clock
 from runners.simulator.faults import FaultBook
 from runners.simulator.model import Delivery
-from runners.simulator.settings import Timings
+from runners.simulator.settings import Settings
 from runners.simulator.store import Store
 
 LONGEST_NAP_SECONDS = 0.2
@@ -69,12 +69,14 @@ def signatures(secret: str, body: bytes) -> dict[str, str]:
 class Outbox:
     """Queues, sends and records deliveries. ``post`` is called under the world's lock."""
 
-    def __init__(self, clock: Clock, lock: threading.RLock, store: Store, timings: Timings) -> None:
+    def __init__(
+        self, clock: Clock, lock: threading.RLock, store: Store, settings: Settings
+    ) -> None:
         self.faults = FaultBook()
         self._clock = clock
         self._lock = lock
         self._store = store
-        self._timings = timings
+        self._settings = settings
         self._lanes: dict[tuple[int, int], _Lane] = {}
 
     def post(self, receiver: Receiver, message: Message, *, redelivery: bool = False) -> Delivery:
@@ -107,7 +109,7 @@ class Outbox:
     def _lane(self, receiver: Receiver) -> _Lane:
         key = (receiver.hook_id, receiver.app_id)
         if key not in self._lanes:
-            self._lanes[key] = _Lane(self._clock, self._lock, self._store, self._timings)
+            self._lanes[key] = _Lane(self._clock, self._lock, self._store, self._settings)
         return self._lanes[key]
 
     def _record(self, receiver: Receiver, message: Message, *, redelivery: bool) -> Delivery:
@@ -134,7 +136,7 @@ class Outbox:
         deliveries = self._store.deliveries
         while deliveries:
             oldest = next(iter(deliveries.values()))
-            if oldest.delivered_at > now - self._timings.delivery_kept_seconds:
+            if oldest.delivered_at > now - self._settings.timings.delivery_kept_seconds:
                 return
             del deliveries[oldest.id]
 
@@ -161,11 +163,13 @@ def _headers(receiver: Receiver, message: Message) -> dict[str, str]:
 class _Lane:
     """The queue and the thread of one receiver. Sends in order of due moments."""
 
-    def __init__(self, clock: Clock, lock: threading.RLock, store: Store, timings: Timings) -> None:
+    def __init__(
+        self, clock: Clock, lock: threading.RLock, store: Store, settings: Settings
+    ) -> None:
         self._clock = clock
         self._world_lock = lock
         self._store = store
-        self._timings = timings
+        self._settings = settings
         self._heap: list[tuple[float, int, Receiver, Delivery]] = []
         self._held: list[tuple[float, int, Receiver, Delivery]] = []
         self._order = count()
@@ -203,6 +207,11 @@ class _Lane:
             else:
                 self._send(item[2], item[3])
 
+    def _check_reach(self, receiver: Receiver) -> None:
+        host = urlsplit(receiver.url).hostname or ""
+        if not self._settings.webhooks_anywhere and not is_loopback(host):
+            raise ConnectionRefusedError(host)
+
     def _next_due(self) -> tuple[float, int, Receiver, Delivery] | None:
         with self._guard:
             now = self._clock.time()
@@ -219,7 +228,8 @@ class _Lane:
         headers = delivery.request_headers | signatures(receiver.secret, body)
         began = time.monotonic()
         try:
-            answer = _post(receiver, body, headers, self._timings.delivery_timeout_seconds)
+            self._check_reach(receiver)
+            answer = _post(receiver, body, headers, self._settings.timings.delivery_timeout_seconds)
         except TimeoutError:
             answer = _Answer(0, "timed out", {}, "")
         except (OSError, http.client.HTTPException, ValueError):
@@ -244,6 +254,14 @@ class _Answer:
     status: str
     headers: dict[str, str]
     body: str
+
+
+LOOPBACK_HOSTS = ("localhost", "::1")
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address of this machine itself."""
+    return host in LOOPBACK_HOSTS or host.startswith("127.")
 
 
 def _post(

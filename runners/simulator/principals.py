@@ -9,6 +9,7 @@ from typing import Literal
 import jwt
 from jwt.types import Options
 
+from runners.simulator.limits import Caller
 from runners.simulator.model import App, Credential, Installation, User
 from runners.simulator.wire import ApiError
 from runners.simulator.world import World
@@ -27,6 +28,11 @@ class Principal:
     user: User | None = None
     installation: Installation | None = None
     app: App | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Whose budget its requests count against."""
+        return Caller(self.key, self.kind)
 
 
 def principal_of(world: World, authorization: str) -> Principal:

@@ -32,6 +32,7 @@ def register(world: World, call: Call) -> Response:
     """``config.sh``: registration token in, runner and its secret out."""
     fields = call.fields()
     scope = _scope_for_token(world, call, fields, "registration")
+    world.limits.admit_registration(scope)
     runner = fleet.register(
         world,
         scope,

@@ -46,9 +46,11 @@ def delete_runner(world: World, call: Call) -> Response:
 def generate_jitconfig(world: World, call: Call) -> Response:
     """A runner for one job and the configuration it starts with."""
     fields = call.fields()
+    scope = scope_of(call)
+    world.limits.admit_registration(scope)
     runner = fleet.add_jit_runner(
         world,
-        scope_of(call),
+        scope,
         fields.text("name"),
         fields.integer("runner_group_id"),
         fields.texts("labels"),

@@ -19,6 +19,7 @@ from runners.simulator.world import World
 T = TypeVar("T")
 Who = Literal["anyone", "token", "user", "app", "installation", "open"]
 PER_PAGE_DEFAULT = 30
+API_VERSIONS = ("2022-11-28", "2026-03-10")
 PER_PAGE_MOST = 100
 
 
@@ -48,6 +49,11 @@ class Call:
     urls: Urls
     params: dict[str, str] = field(default_factory=dict)
     principal: Principal = field(default_factory=Principal)
+
+    @property
+    def version(self) -> str:
+        """The API version asked for; the older one when none is."""
+        return self.headers.get("x-github-api-version", API_VERSIONS[0])
 
     def number(self, name: str) -> int:
         """A numeric path parameter. Raises 404 for anything else."""

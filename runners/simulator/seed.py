@@ -22,6 +22,7 @@ from runners.simulator.principals import new_token
 from runners.simulator.world import World
 
 ADMIN_LOGIN = "octo-admin"
+RUNNER_REPOSITORY = "actions/runner"
 ADMIN_SCOPES = (
     "repo",
     "workflow",
@@ -60,6 +61,8 @@ def plant(world: World, seed: Seed) -> str:
         add_organization(world, login, seed.enterprise)
     for full_name in (*seed.repositories, *seed.public_repositories):
         add_repository(world, full_name, private=full_name not in seed.public_repositories)
+    store.organizations["actions"] = Organization(store.new_id(), "actions", now)
+    store.add_repository(Repository(store.new_id(), "actions", "runner", now, private=False))
     for version, age_days in RELEASES:
         publish(world, version, now - age_days * DAY_SECONDS)
     if world.settings.runner_version not in store.releases:

@@ -60,3 +60,5 @@ class Settings:
     minimum_runner_version: str = "2.329.0"
     # Empty plays github.com; a version such as "3.17.0" plays GitHub Enterprise Server.
     ghes_version: str = ""
+    # Webhooks go to this machine only, so that a made-up address is never called for real.
+    webhooks_anywhere: bool = False

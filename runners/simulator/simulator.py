@@ -13,8 +13,16 @@ from runners.simulator import (
     demand,
     fleet,
     persistence,
+    routes_accounts,
+    routes_apps,
+    routes_groups,
+    routes_hooks,
     routes_protocol,
+    routes_releases,
     routes_runners,
+    routes_runs,
+    routes_site,
+    routes_workflows,
     seed,
     work,
 )
@@ -33,8 +41,16 @@ from runners.simulator.wire import Fields, JsonObject
 from runners.simulator.world import World
 
 ROUTES: tuple[Route, ...] = (
+    *routes_accounts.ROUTES,
+    *routes_apps.ROUTES,
+    *routes_groups.ROUTES,
+    *routes_hooks.ROUTES,
+    *routes_releases.ROUTES,
     *routes_runners.ROUTES,
+    *routes_runs.ROUTES,
+    *routes_workflows.ROUTES,
     *routes_protocol.ROUTES,
+    *routes_site.ROUTES,
     *control.ROUTES,
 )
 

@@ -18,6 +18,7 @@ from runners.simulator.model import (
     Hook,
     Installation,
     Job,
+    Manifest,
     Organization,
     Repository,
     Run,
@@ -49,7 +50,7 @@ class Store:
     credentials: dict[str, Credential] = field(default_factory=dict)
     apps: dict[int, App] = field(default_factory=dict)
     installations: dict[int, Installation] = field(default_factory=dict)
-    manifest_codes: dict[str, float] = field(default_factory=dict)
+    manifests: dict[str, Manifest] = field(default_factory=dict)
     hooks: dict[int, Hook] = field(default_factory=dict)
     deliveries: dict[int, Delivery] = field(default_factory=dict)
     releases: dict[str, RunnerRelease] = field(default_factory=dict)

@@ -268,14 +268,11 @@ def _arm_cancel_grace(world: World, job: Job) -> None:
     world.timers.at(world.clock.time() + CANCEL_GRACE_SECONDS, end_if_running)
 
 
-def approve(world: World, run: Run) -> list[Job]:
-    """Let waiting jobs go; answers them."""
-    waiting = [job for job in current_jobs(world, run) if job.status == "waiting"]
-    for job in waiting:
-        enqueue(world, job)
-    _refresh_run(world, run)
+def approve(world: World, job: Job) -> None:
+    """Let a waiting job go."""
+    enqueue(world, job)
+    _refresh_run(world, world.store.runs[job.run_id])
     world.touch()
-    return waiting
 
 
 def rerun(world: World, run: Run, again: list[Job]) -> None:

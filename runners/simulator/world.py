@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 
 from runners.simulator.clock import Clock
+from runners.simulator.limits import LimitBook
 from runners.simulator.outbox import Outbox
 from runners.simulator.queue import JobQueue
 from runners.simulator.settings import Settings
@@ -26,8 +27,9 @@ class World:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.queue = JobQueue()
+        self.limits = LimitBook(settings, clock)
         self.timers = Timers(clock, self.lock)
-        self.outbox = Outbox(clock, self.lock, store, settings.timings)
+        self.outbox = Outbox(clock, self.lock, store, settings)
         self.urls = Urls(api="http://127.0.0.1", web="http://127.0.0.1")
         # Counts changes, so that a saved file is rewritten only when there is something new.
         self.revision = 0
