@@ -1,0 +1,1 @@
+"""The whole path on real processes: simulator, web, worker, loop and agents, all on loopback."""
