@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from functools import wraps
-from typing import Concatenate, Final, ParamSpec
+from typing import Concatenate, Final, ParamSpec, TypeVar, cast
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, User
 from django.contrib.auth.views import redirect_to_login
@@ -18,7 +18,9 @@ from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
 
 P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+# What a view asks for may be narrower than what Django hands in: FleetRequest, past this guard.
+R = TypeVar("R", bound=HttpRequest)
+View = Callable[Concatenate[R, P], HttpResponseBase]
 
 
 class Role(StrEnum):
@@ -75,18 +77,18 @@ def grant_role(user: User, role: Role) -> None:
         delattr(user, _CACHE)
 
 
-def role_required(needed: str) -> Callable[[View[P]], View[P]]:
+def role_required(needed: str) -> Callable[[View[R, P]], View[HttpRequest, P]]:
     """Guard a view: strangers go to the sign-in page, people without the role get the 403 page."""
     role = Role(needed)
 
-    def guard(view: View[P]) -> View[P]:
+    def guard(view: View[R, P]) -> View[HttpRequest, P]:
         @wraps(view)
         def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return _to_sign_in(request)
             if not may(request.user, role):
                 raise PermissionDenied(f"This needs the role {role.label.lower()}.")
-            return view(request, *args, **kwargs)
+            return view(cast(R, request), *args, **kwargs)
 
         return guarded
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import wraps
 from typing import Concatenate, Final, ParamSpec
 
 from django.contrib import messages
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
+from django_htmx.http import reswap, retarget, trigger_client_event
 from django_htmx.middleware import HtmxDetails
 
 from runners.audit import Actor
@@ -24,6 +27,7 @@ from runners.errors import FleetError
 from runners.models import Event
 
 P = ParamSpec("P")
+DIALOG_SLOT: Final = "#dialog"
 Context = Mapping[str, object]
 VERSION_HEADER: Final = "X-Fleet-Version"
 
@@ -105,7 +109,43 @@ def _fragment_with_toasts(
     body = render_to_string(fragment, dict(context), request=request)
     toasts = render_to_string("components/_toasts.html", {"out_of_band": True}, request=request)
     response = HttpResponse(body + toasts, status=status)
+    # What else on the page depends on the change asks for itself at once
+    trigger_client_event(response, "fleet:changed", after="settle")
     patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """A question before an action: the title asks, the text says the consequence.
+
+    `action` is the address the form posts to, `cancel_url` where a page without script goes back;
+    `target` is what htmx swaps with the answer, "" to leave the page instead.
+    """
+
+    title: str
+    text: str
+    button: str
+    action: str
+    cancel_url: str
+    target: str = ""
+    danger: bool = False
+
+
+def ask(request: FleetRequest, confirm: Confirm, form: Form | None) -> HttpResponse:
+    """Ask: in a dialog for htmx, on a page without it; 422 when the form was filled in wrong."""
+    context = {"confirm": confirm, "form": form}
+    wrong = form is not None and form.is_bound and not form.is_valid()
+    response = page(
+        request,
+        "confirm_page.html",
+        "components/dialog.html",
+        context,
+        status=422 if wrong else 200,
+    )
+    if wants_fragment(request):
+        # Whatever the asking form meant to swap, a question belongs in the dialog's slot
+        return reswap(retarget(response, DIALOG_SLOT), "innerHTML")
     return response
 
 

@@ -87,7 +87,7 @@ const syncBulk = () => {
   const boxes = $$("tbody .check");
   const ticked = boxes.filter((box) => box.checked).length;
   const head = $("thead .check");
-  bar.hidden = ticked === 0;
+  bar.classList.toggle("is-on", ticked > 0);
   const words = $("b", bar);
   if (words) words.textContent = `${ticked} selected`;
   if (head) {

@@ -92,5 +92,11 @@ const announce = () => {
   announced = words;
 };
 
+/* An action changed something: the rest of the page asks at once. */
+document.addEventListener("fleet:changed", () => {
+  lastTick = 0;
+  tick();
+});
+
 setInterval(tick, 1_000);
 say();

@@ -1,0 +1,124 @@
+"""What a person may ask of a runner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+
+from runners.forms import widgets
+from runners.lifecycle import COUNT_LIMIT
+
+WHEN_DONE = "when-done"
+NOW = "now"
+HOW = ((WHEN_DONE, "When its job ends"), (NOW, "Now, and its job fails"))
+
+
+def reason_field() -> forms.CharField:
+    """Why; kept in the event and shown to everybody who looks at the runner."""
+    return forms.CharField(
+        required=False,
+        max_length=200,
+        label="Reason",
+        help_text="Others see it beside the runner and in the audit records.",
+        widget=widgets.text_input(autocomplete="off"),
+    )
+
+
+class DrainForm(forms.Form):
+    """A drain: both fields may stay empty, so that one click suffices."""
+
+    reason = reason_field()
+    deadline_minutes = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=7 * 24 * 60,
+        label="Deadline, minutes",
+        help_text="A job still running then fails. Empty: no deadline.",
+        widget=widgets.number_input(),
+    )
+
+
+class StopDrainForm(forms.Form):
+    """The end of a drain before its time."""
+
+    reason = reason_field()
+
+
+class DeregisterForm(forms.Form):
+    """A deregistration: after the job, or by force with a reason."""
+
+    how = forms.ChoiceField(choices=HOW, initial=WHEN_DONE, label="When", widget=widgets.radio())
+    reason = reason_field()
+
+    @property
+    def force(self) -> bool:
+        """Whether the job on it may fail."""
+        return bool(self.cleaned_data["how"] == NOW)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("how") == NOW and not cleaned.get("reason", "").strip():
+            self.add_error("reason", "Say why: a job that runs now will fail.")
+        return cleaned
+
+
+class LabelsForm(forms.Form):
+    """The labels of a persistent runner, separated by commas."""
+
+    labels = forms.CharField(
+        max_length=4000,
+        label="Labels",
+        help_text="Separate them with commas. Jobs match by every label of their runs-on.",
+        widget=widgets.text_input(autocomplete="off", spellcheck="false"),
+    )
+    reason = reason_field()
+
+    @property
+    def names(self) -> list[str]:
+        """The labels one by one."""
+        return [name.strip() for name in self.cleaned_data["labels"].split(",")]
+
+
+class RunnerIdsField(forms.Field):
+    """Keys of runners, as many hidden inputs of one name; at most one page of them."""
+
+    widget = forms.MultipleHiddenInput
+
+    def to_python(self, value: list[str] | None) -> list[int]:
+        keys = [key for key in value or [] if key.isascii() and key.isdigit()]
+        return [int(key) for key in keys[:COUNT_LIMIT]]
+
+
+class BulkForm(forms.Form):
+    """The runners ticked in the list and what to do with them."""
+
+    action = forms.ChoiceField(choices=(("drain", "Drain"), ("deregister", "Deregister")))
+    ids = RunnerIdsField()
+
+
+class BulkDeregisterForm(DeregisterForm):
+    """A deregistration of many; by force, the number of busy ones is typed when it is above one."""
+
+    action = forms.CharField(initial="deregister", widget=forms.HiddenInput())
+    confirmed = forms.CharField(initial="yes", widget=forms.HiddenInput())
+    ids = RunnerIdsField()
+    busy_count = forms.IntegerField(
+        required=False, label="Jobs that fail", widget=widgets.number_input(autocomplete="off")
+    )
+
+    def __init__(self, data: QueryDict | None = None, *, ids: list[int], busy: int) -> None:
+        super().__init__(data, initial={"ids": ids})
+        self.busy = busy
+        if busy > 1:
+            hint = f"To end them now, type how many of them run a job: {busy}"
+            self.fields["busy_count"].help_text = hint
+        else:
+            del self.fields["busy_count"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if self.busy > 1 and cleaned.get("how") == NOW and cleaned.get("busy_count") != self.busy:
+            self.add_error("busy_count", f"Type {self.busy} to end them now.")
+        return cleaned

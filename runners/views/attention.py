@@ -1,0 +1,137 @@
+"""What needs a person's attention, worst first: each with its cause and the one next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.db.models import Q
+from django.urls import reverse
+
+from runners.models import Credential, Host, Runner, Scope
+from runners.states import DisplayState, HostState
+
+FAILED_NAMED: Final = 3
+DISK_FULL_PERCENT: Final = 90
+_GOOD_VERDICTS: Final = ("", "valid", "unknown")
+_WARNING_VERDICTS: Final = ("too-broad", "expiring")
+_SEVERITY: Final = {"critical": 0, "failed": 1, "warning": 2, "late": 2, "info": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """One thing to look at; `state` is its glyph and tone, `since` when it began."""
+
+    state: str
+    title: str
+    text: str
+    since: datetime | None
+    url: str
+    action: str
+
+
+def concerns(hosts: Sequence[Host], *, now: datetime) -> list[Concern]:
+    """Return what to look at; three queries, for runners, credentials and scopes."""
+    found = [
+        *_hosts(hosts, now),
+        *_runners(now),
+        *_credentials(),
+        *_scopes(),
+    ]
+    return sorted(found, key=lambda concern: _SEVERITY[concern.state])
+
+
+def _hosts(hosts: Iterable[Host], now: datetime) -> Iterable[Concern]:
+    for host in hosts:
+        state = host.state_at(now)
+        url = host.get_absolute_url()
+        if state in (HostState.OFFLINE, HostState.LATE) and host.last_seen_at:
+            offline = state == HostState.OFFLINE
+            yield Concern(
+                state="critical" if offline else "late",
+                title=f"{host.name} is {state.label.lower()}",
+                text=f"No heartbeat since {host.last_seen_at:%H:%M:%S} UTC. "
+                "Check its power, its network and the agent.",
+                since=host.last_seen_at,
+                url=url,
+                action="Open host",
+            )
+        elif host.disk_total_bytes and host.disk_used_bytes:
+            percent = round(host.disk_used_bytes * 100 / host.disk_total_bytes)
+            if percent >= DISK_FULL_PERCENT:
+                yield Concern(
+                    state="warning",
+                    title=f"{host.name} disk is {percent}% full",
+                    text="Runners that find no room fail to start.",
+                    since=host.sampled_at,
+                    url=url,
+                    action="Open host",
+                )
+
+
+def _runners(now: datetime) -> Iterable[Concern]:
+    """Failed and offline runners: the newest by name, the rest as a number."""
+    bad = (DisplayState.FAILED, DisplayState.OFFLINE)
+    rows = (
+        Runner.objects.current()
+        .with_display_state(now)
+        .filter(Q(display__in=bad))
+        .select_related("host")
+        .order_by("-state_changed_at", "pk")
+    )
+    troubled = list(rows[: 10 * FAILED_NAMED])
+    for runner in troubled[:FAILED_NAMED]:
+        failed = runner.display_at(now) == DisplayState.FAILED
+        why = runner.state_reason if failed else runner.phase_reason
+        yield Concern(
+            state="failed",
+            title=f"{runner.name} {'failed' if failed else 'is offline'}",
+            text=why or f"On {runner.host.name}.",
+            since=runner.state_changed_at,
+            url=runner.get_absolute_url(),
+            action="Open runner",
+        )
+    more = len(troubled) - FAILED_NAMED
+    if more > 0:
+        at_least = "at least " if len(troubled) == 10 * FAILED_NAMED else ""
+        yield Concern(
+            state="failed",
+            title=f"{at_least}{more} more runners failed or are offline".capitalize(),
+            text="",
+            since=None,
+            url=f"{reverse('runner-list')}?sort=state",
+            action="Open list",
+        )
+
+
+def _credentials() -> Iterable[Concern]:
+    for credential in Credential.objects.exclude(verdict__in=_GOOD_VERDICTS).prefetch_related(
+        "scopes"
+    ):
+        scopes = ", ".join(scope.slug for scope in credential.scopes.all())
+        yield Concern(
+            state="warning" if credential.verdict in _WARNING_VERDICTS else "critical",
+            title=f"Credential {credential.name}: {credential.verdict.replace('-', ' ')}",
+            text=f"{credential.verdict_message} {credential.verdict_fix}".strip()
+            or f"Used for {scopes}.",
+            since=credential.verdict_at,
+            url=reverse("settings"),
+            action="Open settings",
+        )
+
+
+def _scopes() -> Iterable[Concern]:
+    for scope in Scope.objects.filter(Q(github_unknown_since__isnull=False) | ~Q(github_error="")):
+        unreachable = scope.github_unknown_since is not None
+        yield Concern(
+            state="warning",
+            title=f"GitHub can't be read for {scope.slug}"
+            if unreachable
+            else f"GitHub refuses something for {scope.slug}",
+            text=scope.github_error or "What GitHub says of its runners is unknown meanwhile.",
+            since=scope.github_unknown_since,
+            url=scope.get_absolute_url(),
+            action="Open scope",
+        )

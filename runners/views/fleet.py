@@ -1,0 +1,178 @@
+"""The overview: whether CI is healthy, told in a sentence, a few figures and a map."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.db.models import Count, F, Min, Q
+from django.http import HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from runners.access import role_required
+from runners.models import Host, Job, Runner
+from runners.states import DisplayState, HostState
+from runners.templatetags.fleet import coarse
+from runners.views import versions
+from runners.views.attention import Concern, concerns
+from runners.views.fleet_map import Rack, racks
+from runners.views.runner_rows import RunnerRow, for_rows, runner_rows
+from runners.views.shared import Context, FleetRequest, page, polled
+
+# A map of more hosts than this is no longer seen at a glance; those in trouble come first then.
+RACKS_SHOWN: Final = 60
+RUNNING_SHOWN: Final = 8
+WAITING_SHOWN: Final = 5
+_ONLINE: Final = (DisplayState.BUSY, DisplayState.IDLE, DisplayState.DRAINING)
+_TROUBLE: Final = (HostState.OFFLINE, HostState.LATE, HostState.ENROLLING, HostState.CORDONED)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The numbers on top; counts of runners, hosts, slots and jobs now."""
+
+    runners: int
+    online: int
+    idle: int
+    starting: int
+    hosts: int
+    hosts_online: int
+    slots: int
+    slots_in_service: int
+    busy: int
+    busy_percent: int
+    waiting: int
+    oldest_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of the status sentence; `url` "" for plain words, `tone` warn or bad."""
+
+    words: str
+    url: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StateCount:
+    """One entry of the map's legend."""
+
+    state: str
+    word: str
+    count: int
+    url: str
+
+
+@polled(versions.fleet_version)
+@role_required("viewer")
+@require_GET
+def overview(request: FleetRequest) -> HttpResponse:
+    now = timezone.now()
+    hosts = list(Host.objects.in_service().order_by("name"))
+    displays = _displays(now)
+    figures = _figures(hosts, displays, now)
+    found = concerns(hosts, now=now)
+    context: Context = {
+        "now": now,
+        "version": versions.fleet_version(request),
+        "figures": figures,
+        "sentence": _sentence(figures, hosts, now),
+        "legend": _legend(displays),
+        "racks": _racks(hosts, now),
+        "hosts_hidden": max(0, len(hosts) - RACKS_SHOWN),
+        "concerns": found,
+        "waiting": _waiting(),
+        "running": _running(now),
+        "announce": _announce(found),
+    }
+    return page(request, "runners/overview.html", "runners/_overview.html", context)
+
+
+def _displays(now: datetime) -> Counter[str]:
+    """Count the current runners by the word a person sees; one query."""
+    rows = Runner.objects.current().with_display_state(now).order_by()
+    return Counter(dict(rows.values_list(F("display")).annotate(number=Count("pk"))))
+
+
+def _figures(hosts: Sequence[Host], displays: Counter[str], now: datetime) -> Figures:
+    online = [host for host in hosts if host.state_at(now) in (HostState.ONLINE, HostState.LATE)]
+    in_service = sum(host.slots for host in online)
+    busy = displays[DisplayState.BUSY] + displays[DisplayState.DRAINING]
+    queue = Job.objects.filter(status=Job.Status.QUEUED).aggregate(
+        number=Count("pk"), oldest=Min("queued_at")
+    )
+    oldest = queue["oldest"]
+    return Figures(
+        runners=displays.total(),
+        online=sum(displays[word] for word in _ONLINE),
+        idle=displays[DisplayState.IDLE],
+        starting=displays[DisplayState.STARTING],
+        hosts=len(hosts),
+        hosts_online=len(online),
+        slots=sum(host.slots for host in hosts),
+        slots_in_service=in_service,
+        busy=busy,
+        busy_percent=min(100, round(busy * 100 / in_service)) if in_service else 0,
+        waiting=queue["number"],
+        oldest_seconds=int((now - oldest).total_seconds()) if oldest else None,
+    )
+
+
+def _sentence(figures: Figures, hosts: Sequence[Host], now: datetime) -> list[Part]:
+    """Tell the state of the fleet in one sentence, the worst last, where the eye stays."""
+    silent = [host for host in hosts if host.state_at(now) == HostState.OFFLINE]
+    runners = "runner is" if figures.runners == 1 else "runners are"
+    parts = [Part(f"{figures.online} of {figures.runners} {runners} online.")]
+    if not figures.waiting and not silent:
+        return [*parts, Part("Nothing waits, and every host reports." if hosts else "")]
+    if figures.waiting:
+        jobs = "job is" if figures.waiting == 1 else "jobs are"
+        parts.append(Part(f"{figures.waiting} {jobs} waiting", "#waiting", "warn"))
+        parts.append(Part(f", the oldest for {coarse(figures.oldest_seconds or 0)}"))
+    if silent:
+        parts.append(Part(", and" if figures.waiting else ""))
+        one = len(silent) == 1
+        words = f"{silent[0].name} is offline" if one else f"{len(silent)} hosts are offline"
+        url = silent[0].get_absolute_url() if one else f"{reverse('host-list')}?state=offline"
+        parts.append(Part(words, url, "bad"))
+    return [*parts, Part(".")]
+
+
+def _legend(displays: Counter[str]) -> list[StateCount]:
+    order = reversed(DisplayState)
+    url = reverse("runner-list")
+    return [
+        StateCount(word.value, word.label, displays[word], f"{url}?state={word.value}")
+        for word in order
+        if displays[word]
+    ]
+
+
+def _racks(hosts: Sequence[Host], now: datetime) -> list[Rack]:
+    if len(hosts) > RACKS_SHOWN:
+        calm = [host for host in hosts if host.state_at(now) not in _TROUBLE]
+        troubled = [host for host in hosts if host.state_at(now) in _TROUBLE]
+        hosts = [*troubled, *calm][:RACKS_SHOWN]
+    return racks(hosts, now=now)
+
+
+def _waiting() -> list[Job]:
+    """The jobs that wait longest."""
+    return list(Job.objects.filter(status=Job.Status.QUEUED).order_by("queued_at")[:WAITING_SHOWN])
+
+
+def _running(now: datetime) -> list[RunnerRow]:
+    """The runners at work longest."""
+    at_work = Runner.objects.with_display_state(now).filter(Q(display=DisplayState.BUSY))
+    return runner_rows(for_rows(at_work.order_by("job_started_at", "pk")[:RUNNING_SHOWN]), now=now)
+
+
+def _announce(found: Sequence[Concern]) -> str:
+    """What a screen reader is told once when it changes."""
+    return "; ".join(concern.title for concern in found) or "Nothing needs attention"

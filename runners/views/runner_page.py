@@ -1,0 +1,255 @@
+"""One runner's page as ready values: its life so far, its job, and its three columns of facts.
+
+Read only; `runner_page` runs a constant number of queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from runners.models import Event, Job, Runner, RunnerLog
+from runners.states import DisplayState, GitHubStatus, Phase, RunnerState
+from runners.views.fleet_map import Rack, racks
+from runners.views.runner_rows import Action, actions_for, current_jobs, job_words
+
+EVENTS_SHOWN: Final = 30
+LOG_CHARACTERS: Final = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stretch of a runner's life; `weight` is its width in the track, 0 to 100."""
+
+    label: str
+    state: str
+    began_at: datetime | None
+    seconds: float | None
+    weight: int
+    now: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of a column: a name and what is known, as text or as a moment."""
+
+    name: str
+    text: str = ""
+    at: datetime | None = None
+    mono: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one side says: what we want, what the host sees, what GitHub tells."""
+
+    title: str
+    note: str
+    facts: list[Fact]
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One event of the timeline."""
+
+    state: str
+    title: str
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentJob:
+    """The job at work; `html_url` "" when GitHub has not told of it."""
+
+    title: str
+    text: str
+    html_url: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerPage:
+    """Everything the page shows."""
+
+    runner: Runner
+    state: DisplayState
+    labels: list[str]
+    problem: str
+    steps: list[Step]
+    job: CurrentJob | None
+    columns: list[Column]
+    rack: Rack
+    events: list[Happening]
+    log: str
+    log_cut: bool
+    actions: list[Action]
+    announce: str
+
+
+def runner_page(runner: Runner, *, now: datetime) -> RunnerPage:
+    """Read what the page of `runner` (with host, scope and pool) shows."""
+    state = runner.display_at(now)
+    job = current_jobs([runner.pk]).get(runner.pk)
+    log = RunnerLog.objects.filter(pk=runner.pk).first()
+    text = log.text if log else ""
+    return RunnerPage(
+        runner=runner,
+        state=state,
+        labels=[label.name for label in runner.labels.all()],
+        problem=_problem(runner, state),
+        steps=_steps(runner, state, job, now),
+        job=_job(runner, state, job, now),
+        columns=[_wanted(runner), _observed(runner), _github(runner)],
+        rack=racks([runner.host], now=now)[0],
+        events=_events(runner),
+        log=text[-LOG_CHARACTERS:],
+        log_cut=len(text) > LOG_CHARACTERS,
+        actions=actions_for(runner),
+        announce=f"{runner.name}: {state.label}",
+    )
+
+
+def _problem(runner: Runner, state: DisplayState) -> str:
+    if state == DisplayState.FAILED:
+        return runner.state_reason or runner.phase_reason or "It could not go on."
+    if state == DisplayState.LOST:
+        return f"{runner.host.name} is silent, so what this runner does is unknown."
+    if state == DisplayState.OFFLINE:
+        return _mismatch(runner)
+    return ""
+
+
+def _mismatch(runner: Runner) -> str:
+    alive = Phase(runner.phase) in (Phase.LISTENING, Phase.BUSY)
+    if runner.github_status == GitHubStatus.ABSENT:
+        return "GitHub no longer has it registered" + (", but its process runs." if alive else ".")
+    if runner.github_status == GitHubStatus.OFFLINE and alive:
+        return "Its process runs, but GitHub says it is offline."
+    return runner.phase_reason or f"Its process has ended: {Phase(runner.phase).label.lower()}."
+
+
+def _steps(runner: Runner, state: DisplayState, job: Job | None, now: datetime) -> list[Step]:
+    """Cut the runner's life where its times say it changed."""
+    begun: list[tuple[str, str, datetime]] = [("Requested", "starting", runner.created_at)]
+    if runner.registered_at:
+        begun.append(("Registered", "starting", runner.registered_at))
+    if runner.online_at:
+        begun.append(("Online", "idle", runner.online_at))
+    works_since = (job.started_at if job else None) or runner.job_started_at
+    if works_since and (runner.phase == Phase.BUSY or runner.github_busy):
+        begun.append(("Busy", "busy", works_since))
+    if runner.state in (RunnerState.DRAINING, RunnerState.REMOVING, RunnerState.FAILED):
+        begun.append((state.label, state.value, runner.state_changed_at))
+    if runner.removed_at:
+        begun.append(("Removed", "removed", runner.removed_at))
+    begun.sort(key=lambda step: step[2])
+    return _measured(begun, ended=runner.removed_at is not None, now=now)
+
+
+def _measured(
+    begun: Sequence[tuple[str, str, datetime]], *, ended: bool, now: datetime
+) -> list[Step]:
+    starts = [at for _, _, at in begun]
+    ends = [*starts[1:], now]
+    lengths = [
+        max(0.0, (end - start).total_seconds()) for start, end in zip(starts, ends, strict=True)
+    ]
+    longest = max(lengths) or 1.0
+    last = len(begun) - 1
+    return [
+        Step(
+            label=label,
+            state=state,
+            began_at=at,
+            seconds=None if ended and place == last else lengths[place],
+            weight=max(4, round(lengths[place] / longest * 40)),
+            now=place == last and not ended,
+        )
+        for place, (label, state, at) in enumerate(begun)
+    ]
+
+
+def _job(runner: Runner, state: DisplayState, job: Job | None, now: datetime) -> CurrentJob | None:
+    if job is None and not (runner.phase == Phase.BUSY or runner.github_busy):
+        return None
+    if state in (DisplayState.REMOVED, DisplayState.FAILED):
+        return None
+    since = (job.started_at if job else None) or runner.job_started_at
+    seconds = (now - since).total_seconds() if since else None
+    if job is None:
+        return CurrentJob(job_words(runner, None), "", "", seconds)
+    parts = [job.repository, job.head_branch, job.workflow_name]
+    return CurrentJob(job.name, " · ".join(part for part in parts if part), job.html_url, seconds)
+
+
+def _wanted(runner: Runner) -> Column:
+    facts = [
+        Fact("State", runner.get_state_display()),
+        Fact("Since", at=runner.state_changed_at),
+        Fact("Why", runner.state_reason or "—"),
+    ]
+    if runner.drain_deadline_at:
+        facts.append(Fact("Deadline", at=runner.drain_deadline_at))
+    if runner.force:
+        facts.append(Fact("Force", "its job may fail"))
+    return Column("Wanted", "what this dashboard decided", facts)
+
+
+def _observed(runner: Runner) -> Column:
+    facts = [
+        Fact("Process", Phase(runner.phase).label),
+        Fact("Seen", at=runner.observed_at),
+        Fact("Process id", str(runner.pid or "—"), mono=True),
+        Fact("Version", runner.runner_version or "—", mono=True),
+        Fact("Jobs done", str(runner.jobs_done)),
+    ]
+    if runner.exit_code is not None:
+        facts.append(Fact("Exit code", str(runner.exit_code), mono=True))
+    if runner.phase_reason:
+        facts.append(Fact("Said", runner.phase_reason))
+    return Column("Host", f"what {runner.host.name} sees", facts)
+
+
+def _github(runner: Runner) -> Column:
+    status = GitHubStatus(runner.github_status).label
+    facts = [
+        Fact("Status", f"{status}, busy" if runner.github_busy else status),
+        Fact("Seen", at=runner.github_seen_at),
+        Fact("Runner id", f"#{runner.github_id}" if runner.github_id else "—", mono=True),
+        Fact("Group", runner.runner_group_name or str(runner.runner_group_id)),
+    ]
+    if runner.github_labels:
+        facts.append(Fact("Labels", ", ".join(str(label) for label in runner.github_labels)))
+    if runner.github_deleted_at:
+        facts.append(Fact("Deleted", at=runner.github_deleted_at))
+    return Column("GitHub", f"what {runner.scope.slug} lists", facts)
+
+
+_EVENT_WORDS: Final = {
+    "runner.provision": ("info", "Requested"),
+    "runner.active": ("idle", "In service"),
+    "runner.draining": ("draining", "Draining"),
+    "runner.drain-update": ("draining", "Drain changed"),
+    "runner.removing": ("removing", "Being removed"),
+    "runner.removed": ("removed", "Removed"),
+    "runner.failed": ("failed", "Failed"),
+    "runner.force": ("failed", "Forced out"),
+    "runner.labels": ("info", "Labels changed"),
+    "runner.deregister": ("removed", "Deleted at GitHub"),
+}
+
+
+def _events(runner: Runner) -> list[Happening]:
+    events = Event.objects.filter(object_kind="runner", object_id=runner.pk)[:EVENTS_SHOWN]
+    return [_happening(event) for event in events]
+
+
+def _happening(event: Event) -> Happening:
+    verb = event.action.partition(".")[2].replace("-", " ").capitalize()
+    state, title = _EVENT_WORDS.get(event.action, ("info", verb))
+    changed = f"{event.was} → {event.became}" if event.action == "runner.labels" else ""
+    parts = [event.actor_name, changed, event.reason]
+    return Happening(state, title, " · ".join(part for part in parts if part), event.at)
