@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.db import models
+from django.db.models import QuerySet
+
+REFUSAL = "Events are append-only: they are neither changed nor deleted."
+
+
+class EventQuerySet(QuerySet["Event"]):
+    """Read and append only, in bulk as one by one."""
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise TypeError(REFUSAL)
+
+    def delete(self) -> NoReturn:
+        raise TypeError(REFUSAL)
 
 
 class Event(models.Model):
@@ -38,6 +51,8 @@ class Event(models.Model):
     reason = models.TextField(blank=True, default="")
     detail = models.JSONField(default=dict, blank=True)
 
+    objects = EventQuerySet.as_manager()
+
     class Meta:
         ordering = ("-at", "-pk")
         indexes = (
@@ -55,9 +70,9 @@ class Event(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Insert only: an event that exists is history."""
         if self.pk is not None:
-            raise TypeError("Events are append-only; record a new one instead.")
+            raise TypeError(REFUSAL)
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Refuse: events are kept."""
-        raise TypeError("Events are append-only and cannot be deleted.")
+        raise TypeError(REFUSAL)
