@@ -23,7 +23,7 @@ POLL_SECONDS = 0.05
 T = TypeVar("T")
 
 
-def wait_for(what: str, condition: Callable[[], T], *, seconds: float = 60) -> T:
+def wait_for(what: str, condition: Callable[[], T | None], *, seconds: float = 60) -> T:
     """Poll until `condition` gives something true and return that; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -46,6 +46,11 @@ def answers(url: str) -> requests.Response | None:
         return None
 
 
+def is_ready(installation: Installation) -> bool:
+    answer = answers(f"{installation.base_url}/readyz")
+    return answer is not None and answer.ok
+
+
 def test_tasks_flow_again_after_an_idle_worker_was_killed(migrated: Installation):
     """django-q2 alone stays stuck for ever; the loop notices and the worker starts it anew."""
     with migrated.running("fleet_worker", FLEET_LOG_LEVEL="DEBUG") as worker:
@@ -90,7 +95,7 @@ def test_everything_starts_and_stops_together(installation: Installation):
     with installation.running("fleet_up") as up:
         health = wait_for("the web process", lambda: answers(f"{installation.base_url}/healthz"))
         assert health.json() == {"ok": True}
-        wait_for("readiness", lambda: answers(f"{installation.base_url}/readyz").ok)
+        wait_for("readiness", lambda: is_ready(installation))
         family = up.family()
 
         up.process.send_signal(signal.SIGINT)
