@@ -10,7 +10,7 @@ from pathlib import Path
 from runners.simulator import persistence
 from runners.simulator.principals import new_token
 from runners.simulator.seed import Seed
-from runners.simulator.settings import Limits, Settings
+from runners.simulator.settings import NO_LIMITS, Settings
 from runners.simulator.simulator import Simulator
 
 DEFAULT_PORT = 8001
@@ -20,8 +20,9 @@ def main() -> None:
     """Serve until SIGINT or SIGTERM. Prints the URL as its first line."""
     options = _parser().parse_args()
     settings = Settings(runner_version=options.runner_version, ghes_version=options.ghes_version)
+    settings.webhooks_anywhere = options.webhooks_anywhere
     if options.no_limits:
-        settings.limits = Limits(0, 0, 0, 0, 0, 0, 0, 0)
+        settings.limits = NO_LIMITS
     simulator = Simulator(
         _seed(options),
         host=options.host,
@@ -33,6 +34,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     with simulator:
+        simulator.set_traffic(options.traffic)
         print(simulator.url, flush=True)
         stopping.wait()
 
@@ -80,6 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--runner-version", default=Settings().runner_version, metavar="X.Y.Z")
     add("--ghes-version", default="", metavar="X.Y.Z", help="play GitHub Enterprise Server")
+    add(
+        "--traffic",
+        type=float,
+        default=0,
+        metavar="JOBS",
+        help="let that many jobs a minute arrive by themselves (default: none)",
+    )
+    add("--webhooks-anywhere", action="store_true", help="deliver webhooks beyond this machine")
     add("--no-limits", action="store_true", help="no rate limits of any kind")
     return parser
 

@@ -12,6 +12,7 @@ from runners.simulator.faults import fault_from
 from runners.simulator.model import Label, Runner
 from runners.simulator.routing import Access, Call, Route, listed
 from runners.simulator.settings import Limits, Timings
+from runners.simulator.traffic import Traffic
 from runners.simulator.wire import Fields, Json, JsonObject, Response, invalid, iso
 from runners.simulator.world import World
 
@@ -217,6 +218,23 @@ def rename_repository(world: World, call: Call) -> Response:
     world.store.rename_repository(record, call.fields().text("name"))
     world.touch()
     return Response(200, {"full_name": record.full_name})
+
+
+def traffic_routes(traffic: Traffic) -> tuple[Route, ...]:
+    """``/_sim/traffic``: read or set the stream of jobs."""
+
+    def get_traffic(world: World, call: Call) -> Response:
+        del world, call
+        return Response(body=traffic.to_json())
+
+    def set_traffic(world: World, call: Call) -> Response:
+        del world
+        return Response(body=traffic.configure(call.fields()))
+
+    return (
+        Route("GET", "/_sim/traffic", OPEN, get_traffic),
+        Route("POST", "/_sim/traffic", OPEN, set_traffic),
+    )
 
 
 ROUTES = (

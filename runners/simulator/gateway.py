@@ -123,7 +123,8 @@ class Gateway:
             response = self._api(call, route, headers, faults)
         except ApiError as error:
             headers |= error.headers
-            response = Response(error.status, error.body())
+            detailed = route is not None and route.access.detailed_errors
+            response = Response(error.status, error.detailed_body() if detailed else error.body())
         return self._encode(call, response, headers)
 
     def _open(

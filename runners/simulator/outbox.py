@@ -136,7 +136,8 @@ class Outbox:
         deliveries = self._store.deliveries
         while deliveries:
             oldest = next(iter(deliveries.values()))
-            if oldest.delivered_at > now - self._settings.timings.delivery_kept_seconds:
+            fresh = oldest.delivered_at > now - self._settings.timings.delivery_kept_seconds
+            if fresh and len(deliveries) < self._settings.deliveries_kept:
                 return
             del deliveries[oldest.id]
 

@@ -17,7 +17,9 @@ from runners.simulator.store import Store
 from runners.simulator.world import World
 
 FORMAT = 1
-SAVE_EVERY_SECONDS = 2.0
+SAVE_EVERY_SECONDS = 5.0
+# Deliveries would be most of the file and nobody asks for last week's.
+NOT_KEPT = ("deliveries",)
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,12 @@ class Loaded:
 
 def dump(world: World, token: str) -> str:
     """The records as JSON text. Called under the world's lock."""
-    content = {"format": FORMAT, "token": token, "store": dataclasses.asdict(world.store)}
-    return json.dumps(content)
+    kept = {
+        field.name: getattr(world.store, field.name)
+        for field in dataclasses.fields(world.store)
+        if field.name not in NOT_KEPT
+    }
+    return json.dumps({"format": FORMAT, "token": token, "store": kept}, default=vars)
 
 
 def write(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from runners.simulator.routing import API_VERSIONS, Access, Call, Route, listed
 from runners.simulator.wire import ApiError, Fields, JsonObject, Response, iso, not_found
 from runners.simulator.world import World
 
-APP = Access("app")
+APP = Access("app", detailed_errors=True)
 INSTALLATION = Access("installation")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from runners.simulator import events, render
@@ -13,7 +14,7 @@ from runners.simulator.wire import ApiError, Fields, Json, JsonObject, Response,
 from runners.simulator.world import World
 
 CONTENT_TYPES = ("json", "form")
-APP = Access("app")
+APP = Access("app", detailed_errors=True)
 
 
 def list_hooks(world: World, call: Call) -> Response:
@@ -82,23 +83,21 @@ def _address(config: Fields) -> str:
     return url
 
 
-def _configure(hook: Hook | App, config: Fields) -> None:
+def _configure(hook: Hook, config: Fields) -> None:
     """Take over what a configuration says; what it does not name stays."""
-    hook_type = hook.content_type if isinstance(hook, Hook) else hook.hook_content_type
-    content_type = config.choice("content_type", CONTENT_TYPES, hook_type)
-    insecure_ssl = str(config.values.get("insecure_ssl", "0"))
-    if insecure_ssl not in ("0", "1"):
-        raise invalid("insecure_ssl: must be 0 or 1")
-    if isinstance(hook, App):
-        hook.hook_url = _address(config) if config.has("url") else hook.hook_url
-        hook.hook_secret = config.text("secret", hook.hook_secret)
-        hook.hook_content_type = content_type
-        hook.hook_insecure_ssl = insecure_ssl
-        return
-    hook.url = _address(config) if config.has("url") else hook.url
+    address = _address(config) if config.has("url") else hook.url
+    content_type = config.choice("content_type", CONTENT_TYPES, hook.content_type)
+    insecure_ssl = _insecure_ssl(config, hook.insecure_ssl)
     hook.secret = config.text("secret", hook.secret)
-    hook.content_type = content_type
-    hook.insecure_ssl = insecure_ssl
+    hook.url, hook.content_type, hook.insecure_ssl = address, content_type, insecure_ssl
+
+
+def _insecure_ssl(config: Fields, default: str) -> str:
+    """GitHub takes the number as well as the text."""
+    value = str(config.values.get("insecure_ssl", default))
+    if value not in ("0", "1"):
+        raise invalid("insecure_ssl: must be 0 or 1")
+    return value
 
 
 def get_hook(world: World, call: Call) -> Response:
@@ -110,11 +109,8 @@ def update_hook(world: World, call: Call) -> Response:
     """Change a hook; a configuration replaces the old one, so a secret left out is gone."""
     hook, fields = find_hook(world, call), call.fields(required=False)
     if fields.has("config"):
-        config = fields.record("config")
-        address = _address(config) if config.has("url") else hook.url
         hook.secret = ""
-        _configure(hook, config)
-        hook.url = address
+        _configure(hook, fields.record("config"))
     wanted = fields.texts("events", hook.events)
     wanted = wanted + fields.texts("add_events", [])
     dropped = fields.texts("remove_events", [])
@@ -239,7 +235,13 @@ def get_app_config(world: World, call: Call) -> Response:
 def update_app_config(world: World, call: Call) -> Response:
     """Change the App's own hook."""
     app = _app(call)
-    _configure(app, call.fields())
+    config = call.fields()
+    address = _address(config) if config.has("url") else app.hook_url
+    content_type = config.choice("content_type", CONTENT_TYPES, app.hook_content_type)
+    insecure_ssl = _insecure_ssl(config, app.hook_insecure_ssl)
+    app.hook_secret = config.text("secret", app.hook_secret)
+    app.hook_url, app.hook_content_type = address, content_type
+    app.hook_insecure_ssl = insecure_ssl
     world.touch()
     return Response(body=_app_config(app))
 
@@ -274,9 +276,9 @@ def _routes() -> tuple[Route, ...]:
     ):
         base, one = f"{prefix}/hooks", f"{prefix}/hooks/{{hook_id}}"
         delivery = f"{one}/deliveries/{{delivery_id}}"
-        read = Access("token", permission, "read")
-        write = Access("token", permission, "write")
-        creates = Access("token", permission, "write", creates_content=True)
+        read = Access("token", permission, "read", detailed_errors=True)
+        write = Access("token", permission, "write", detailed_errors=True)
+        creates = replace(write, creates_content=True)
         routes += [
             Route("GET", base, read, list_hooks),
             Route("POST", base, creates, create_hook),

@@ -35,6 +35,8 @@ class Access:
     level: Literal["read", "write"] = "read"
     # Counted against the limit on content-creating requests.
     creates_content: bool = False
+    # Refused fields are objects here, and plain sentences elsewhere, as GitHub has it.
+    detailed_errors: bool = False
 
 
 @dataclass

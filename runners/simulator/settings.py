@@ -50,6 +50,9 @@ class Limits:
     hooks_per_event: int = 20
 
 
+NO_LIMITS = Limits(0, 0, 0, 0, 0, 0, 0)
+
+
 @dataclass
 class Settings:
     """What one simulator is: figures, the runner version it offers, and which GitHub it plays."""
@@ -62,3 +65,6 @@ class Settings:
     ghes_version: str = ""
     # Webhooks go to this machine only, so that a made-up address is never called for real.
     webhooks_anywhere: bool = False
+    # Older finished runs and deliveries are forgotten, so that a long demonstration stays small.
+    runs_kept: int = 5000
+    deliveries_kept: int = 5000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,6 +37,7 @@ from runners.simulator.seed import Seed
 from runners.simulator.server import HttpServer
 from runners.simulator.settings import Settings
 from runners.simulator.store import Store
+from runners.simulator.traffic import Traffic
 from runners.simulator.urls import API_V3, Urls
 from runners.simulator.wire import Fields, JsonObject
 from runners.simulator.world import World
@@ -79,7 +81,9 @@ class Simulator:
         self.world = World(self.settings, self.clock, loaded.store if loaded else Store())
         self.faults = self.world.outbox.faults
         self._stopped = threading.Event()
-        self._gateway = Gateway(self.world, Router(ROUTES), self.faults, self._stopped.wait)
+        self.traffic = Traffic(self.world)
+        router = Router((*ROUTES, *control.traffic_routes(self.traffic)))
+        self._gateway = Gateway(self.world, router, self.faults, self._stopped.wait)
         self._server = HttpServer(host, port, self._gateway.answer)
         self.url = f"http://{host}:{self._server.port}"
         self.api_url = self.url + API_V3
@@ -138,14 +142,36 @@ class Simulator:
         """The latest answered requests, oldest first."""
         return list(self._gateway.log)
 
-    def queue_job(self, repository: str = "acme/web", **order: object) -> Job:
-        """Queue one job; keyword arguments are those of ``JobOrder``."""
-        return self.queue_jobs(JobOrder(repository, **order))[0]  # type: ignore[arg-type]
+    def queue_job(
+        self,
+        repository: str = "acme/web",
+        *,
+        labels: Sequence[str] = ("self-hosted",),
+        steps: Sequence[str] = (),
+        name: str = "build",
+        duration_seconds: float = 0,
+        misbehave: str = "",
+    ) -> Job:
+        """Queue one job of shell steps; for more wishes there is ``queue_jobs``."""
+        order = JobOrder(
+            repository,
+            tuple(labels),
+            name,
+            steps=tuple(steps),
+            duration_seconds=duration_seconds,
+            misbehave=misbehave,
+        )
+        return self.queue_jobs(order)[0]
 
     def queue_jobs(self, order: JobOrder) -> list[Job]:
         """Queue what was ordered."""
         with self.world.lock:
             return demand.place(self.world, order)
+
+    def set_traffic(self, jobs_per_minute: float) -> None:
+        """Let jobs arrive by themselves; 0 stops them."""
+        with self.world.lock:
+            self.traffic.set_rate(jobs_per_minute)
 
     def mint_token(self, values: JsonObject) -> str:
         """A token of any kind; the keys are those of ``POST /_sim/tokens``."""

@@ -52,6 +52,15 @@ class ApiError(Exception):
             body["errors"] = self.errors
         return body
 
+    def detailed_body(self) -> JsonObject:
+        """The same with every error as an object: resource, code and message."""
+        body = self.body()
+        if self.errors is not None:
+            body["errors"] = [
+                {"resource": "Hook", "code": "custom", "message": each} for each in self.errors
+            ]
+        return body
+
 
 def not_found() -> ApiError:
     """The 404 that GitHub gives for what is missing and for what a token may not see."""

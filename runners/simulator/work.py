@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from copy import deepcopy
 from dataclasses import replace
+from itertools import islice
 
 from runners.simulator import events, fleet
 from runners.simulator.model import Job, JobTemplate, Repository, Run, Runner, Step, Workflow
@@ -52,6 +53,7 @@ def create_run(
         updated_at=now,
         started_at=now,
     )
+    _forget_old_runs(world)
     world.store.add_run(run)
     events.run_changed(world, run, "requested")
     run.job_ids.append([])
@@ -60,6 +62,14 @@ def create_run(
     _refresh_run(world, run)
     world.touch()
     return run
+
+
+def _forget_old_runs(world: World) -> None:
+    excess = len(world.store.runs) - world.settings.runs_kept + 1
+    if excess > 0:
+        finished = (r for r in world.store.runs.values() if r.status == "completed")
+        for run in list(islice(finished, excess)):
+            world.store.remove_run(run)
 
 
 def _add_job(world: World, run: Run, template: JobTemplate) -> Job:
