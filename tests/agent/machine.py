@@ -18,6 +18,7 @@ from tests.agent.dashboard import CODE, Dashboard
 from tests.agent.patience import until
 
 AGENT_FOLDER = Path(__file__).resolve().parents[2] / "runners" / "agent"
+PROGRAM = [sys.executable, "-W", "error", "-m", "fleet_agent"]
 
 
 class Machine:
@@ -54,18 +55,20 @@ class Machine:
         self.note_marks()
         for mark in self.marks:
             end_tree(Tree(mark, None, None))
-        if error is not None and self.log.exists():
-            print(self.log.read_text("utf-8", errors="replace"))
+        if self.log.exists():  # shown by pytest beside a failure only
+            sys.stderr.write(self.log.read_text("utf-8", errors="replace"))
 
-    def command(self, *arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, code: str = "", stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Run one command of the agent to its end."""
         environment = self.environment | ({"FLEET_ENROLMENT_CODE": code} if code else {})
         return subprocess.run(
-            [sys.executable, "-W", "error", "-m", "fleet_agent", *arguments],
+            [*PROGRAM, *arguments],
             env=environment,
             capture_output=True,
             text=True,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             timeout=60,
             check=False,
         )
@@ -82,11 +85,18 @@ class Machine:
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start the agent in the background."""
+        return self._start("run", *arguments)
+
+    def start_join(self, dashboard: Dashboard, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start the agent with the one command that also enrols."""
+        where = ("--server", dashboard.url, "--name", "forge-01")
+        return self._start("join", *where, *arguments, code=CODE)
+
+    def _start(self, *arguments: str, code: str = "") -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             agent = subprocess.Popen(
-                [sys.executable, "-W", "error", "-m", "fleet_agent", "run"]
-                + ["--state-dir", str(self.state), "--verbose", *arguments],
-                env=self.environment,
+                [*PROGRAM, *arguments, "--state-dir", str(self.state), "--verbose"],
+                env=self.environment | ({"FLEET_ENROLMENT_CODE": code} if code else {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

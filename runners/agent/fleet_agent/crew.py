@@ -279,9 +279,11 @@ class Crew:
             slot.boot_id, slot.started_at = self.boot_id, now
             slot.retries.reset()
             use_package(slot)
+            log.info("runner %d is started", slot.runner_id)
         elif done.task == "stop":
             slot.phase, slot.reason, slot.job = Phase.GONE, "", None
             self.journal.add("stopped", slot.runner_id)
+            log.info("runner %d is stopped and its slot wiped", slot.runner_id)
         elif done.task == "clean-up":
             slot.cleaned = True
 
