@@ -188,10 +188,12 @@ class Agent:
         if answer.token is not None:
             self.state_dir.save_token(answer.token)
             log.info("the server gave this agent a new token")
-        self.journal.acknowledge(answer.journal_seq)
+        if answer.journal_seq is not None:
+            self.journal.acknowledge(answer.journal_seq)
         self.note_logs(heard)
-        self.crew.want(answer.wanted)
-        self.crew.forget(heard.told, answer.wanted)
+        if answer.wanted is not None:
+            self.crew.want(answer.wanted)
+            self.crew.forget(heard.told, answer.wanted)
         self.wanted_version = answer.version
         seconds = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, answer.next_seconds))
         if heard.journal_left or answer.want_facts:

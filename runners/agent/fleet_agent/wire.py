@@ -65,13 +65,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class HeartbeatAnswer:
-    """What the server answers to a heartbeat: the whole wanted set of this host."""
+    """What the server answers to a heartbeat: the whole wanted set of this host.
+
+    ``wanted`` is None when nothing changed since the version the agent said it holds: it keeps the
+    set it has. ``journal_seq`` is None then too: nothing of the journal was told.
+    """
 
     version: int
-    journal_seq: int
+    journal_seq: int | None
     next_seconds: float
     want_facts: bool
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[Wanted, ...] | None
     token: str | None
 
 
@@ -222,13 +226,14 @@ def parse_wanted(value: object) -> Wanted:
 
 def parse_heartbeat(source: JsonObject) -> HeartbeatAnswer:
     """Parse the answer to a heartbeat."""
-    wanted = take(source, "wanted", list)
+    unchanged = "wanted" in source and source["wanted"] is None
+    wanted = None if unchanged else take(source, "wanted", list)
     return HeartbeatAnswer(
         version=take(source, "version", int),
-        journal_seq=take(source, "journal_seq", int),
+        journal_seq=None if unchanged else take(source, "journal_seq", int),
         next_seconds=take(source, "next_seconds", float),
         want_facts=source.get("want_facts") is True,
-        wanted=tuple(parse_wanted(entry) for entry in wanted),
+        wanted=None if wanted is None else tuple(parse_wanted(entry) for entry in wanted),
         token=optional_text(source, "token"),
     )
 
