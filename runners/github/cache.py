@@ -69,11 +69,6 @@ class ConditionalCache:
             ):
                 self._drop(next(iter(self._entries)))
 
-    def forget(self, key: CacheKey) -> None:
-        """Drop an entry, if it is there."""
-        with self._lock:
-            self._drop(key)
-
     def _drop(self, key: CacheKey) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:

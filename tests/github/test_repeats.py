@@ -14,7 +14,7 @@ from runners.github.errors import (
     RateLimited,
     ValidationFailed,
 )
-from runners.github.http import Times
+from runners.github.http import PlainSession, Times
 from runners.github.limits import Budget
 from runners.github.urls import ScopePath
 from tests.github import bodies
@@ -97,6 +97,31 @@ def test_change_without_a_connection_has_not_happened(
     with pytest.raises(GitHubUnavailable) as caught:
         client.create_registration_token(ORG)
     assert not caught.value.may_have_happened
+
+
+def test_untrusted_certificate_is_named(make_client: MakeClient, server: ScriptedServer) -> None:
+    client = make_client(base_url=server.url.replace("http:", "https:"), max_wait_seconds=0)
+
+    with pytest.raises(GitHubUnavailable, match="certificate") as caught:
+        client.create_registration_token(ORG)
+    assert not caught.value.may_have_happened
+
+
+def test_proxy_that_is_away_is_named(make_client: MakeClient, server: ScriptedServer) -> None:
+    session = PlainSession()
+    session.proxies = {"http": "http://user:hunter22@127.0.0.1:1"}
+
+    with pytest.raises(GitHubUnavailable, match="proxy") as caught:
+        make_client(session=session).create_registration_token(ORG)
+    assert not caught.value.may_have_happened
+    assert "hunter22" not in repr(caught.value)
+
+
+def test_client_made_with_nothing_speaks_to_github() -> None:
+    with GitHubClient() as client:
+        assert client.base_url == "https://api.github.com"
+        assert client.auth is None
+        assert client.now().tzinfo is not None
 
 
 def test_answer_that_does_not_come_is_unavailable(
