@@ -3,30 +3,29 @@
 
 here="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
 
-# What to do after one round, by the helper's exit code: return to go round again.
-after_round() {
-    local code="$1" final="$2"
-    if [[ $code -eq 2 ]]; then
-        echo "Restarting runner..."
-        return
-    fi
-    echo "Exiting runner..."
-    if [[ $code -eq 7 && "$ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE" == "1" ]]; then
-        exit 7
-    fi
-    trap - INT TERM
-    exit "$final"
-}
-
 fresh_helper() {
     cp -f "$here/run-helper.sh.template" "$here/run-helper.sh"
+}
+
+# Ends with 7 for a deprecated version, where that was asked for; returns when it is no such end.
+end_if_deprecated() {
+    if [[ $1 -eq 7 && "$ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE" == "1" ]]; then
+        echo "Exiting runner..."
+        exit 7
+    fi
 }
 
 if [[ -z "$RUNNER_MANUALLY_TRAP_SIG" ]]; then
     while true; do
         fresh_helper
         "$here/run-helper.sh" "$@"
-        after_round $? 0
+        code=$?
+        end_if_deprecated $code
+        if [[ $code -ne 2 ]]; then
+            echo "Exiting runner..."
+            exit 0
+        fi
+        echo "Restarting runner..."
     done
 fi
 
@@ -39,10 +38,13 @@ while true; do
     helper=$!
     wait "$helper"
     code=$?
-    # A trapped signal ends the wait early: wait again for the helper's own exit code.
-    while kill -0 "$helper" 2>/dev/null; do
+    end_if_deprecated $code
+    if [[ $code -ne 2 ]]; then
+        echo "Exiting runner..."
+        trap - INT TERM
+        # A trapped signal ended the wait early and set the code (130, 143): the helper still runs.
         wait "$helper"
-        code=$?
-    done
-    after_round "$code" "$code"
+        exit $code
+    fi
+    echo "Restarting runner..."
 done

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from . import faults as fault
 from .channel import Channel
@@ -20,6 +20,7 @@ def misbehave(
     env: Mapping[str, str],
     tracking: str,
     left_children_seconds: float,
+    silence: Callable[[], None],
 ) -> None:
     """Do what was commanded; raises Closed when the commanded crash of the listener happened."""
     if fault.LEAVE_CHILDREN in faults:
@@ -27,6 +28,8 @@ def misbehave(
             _leave_child(env, tracking, left_children_seconds)
     if fault.OOM in faults:
         os.kill(os.getpid(), signal.SIGKILL)
+    if fault.HANG in faults:
+        silence()
     while fault.HANG in faults:
         time.sleep(HANG_SECONDS)
     while faults & {fault.CRASH, fault.CRASH_EXIT}:

@@ -19,6 +19,7 @@ from .signals import Signals
 from .step_process import TRACKING, StepProcess, end_tracked_processes
 from .step_script import read_workflow_command, shell_command
 from .timings import Timings
+from .workflow_run import ActOutput, act_available, act_command
 
 SHUTDOWN_WORDS = (
     "The runner has received a shutdown signal. This can happen when the runner service is"
@@ -63,6 +64,7 @@ class JobRun:
         client = runner_client(settings.server_url, secret, package.version)
         self._reporter = Reporter(client, job.id, timings, trace, self._cancel)
         self._reporter.mask(secret)
+        self._event_path = Path(self._env["GITHUB_EVENT_PATH"])
         self._stop = ""
         self._stop_served = ""  # the stop that the running step was started after
         self._status = SUCCESS
@@ -90,8 +92,11 @@ class JobRun:
         self._reporter.write(f"Runner name: '{self._settings.agent_name}'")
         self._reporter.write(f"Machine name: '{socket.gethostname()}'")
         self._run_hook(HOOK_STARTED)
-        for number, step in enumerate(self._job.steps, start=1):
-            self._run_step(number, step)
+        if self._job.workflow_yaml and act_available():
+            self._run_workflow()
+        else:
+            for number, step in enumerate(self._job.steps, start=1):
+                self._run_step(number, step)
         self._run_hook(HOOK_COMPLETED)
         self._end_orphans()
         self._folders.clean_temp()
@@ -121,8 +126,7 @@ class JobRun:
 
     def _conclude(self, succeeded: bool, step: Step) -> str:
         if self._must_stop():
-            self._reporter.write(f"##[error]{self._stop_words()}")
-            self._status = FAILURE if self._stop == "shutdown" else CANCELLED
+            self._stopped()
             return CANCELLED
         if succeeded:
             return SUCCESS
@@ -130,10 +134,14 @@ class JobRun:
             self._status = FAILURE
         return SUCCESS if step.continue_on_error else FAILURE
 
+    def _stopped(self) -> None:
+        self._reporter.write(f"##[error]{self._stop_words()}")
+        self._status = FAILURE if self._stop == "shutdown" else CANCELLED
+
     def _execute(self, step: Step) -> bool:
         """Run the step's program; whether it ended well."""
-        commands = FileCommands(self._folders.temp)
         try:
+            commands = FileCommands(self._folders.temp)
             script = self._folders.temp / f"{os.urandom(16).hex()}.sh"
             script.write_text(step.run if step.run.endswith("\n") else step.run + "\n", "utf-8")
             code = self._processes.run(
@@ -159,6 +167,36 @@ class JobRun:
         summary = commands.summary()
         if summary:
             self._trace.info("StepsRunner", f"Step summary of {len(summary)} characters")
+
+    def _run_workflow(self) -> None:
+        """Hand the whole job to act; its steps become ours."""
+        self._look_for_stop()
+        if self._status != SUCCESS:
+            return
+        temp = self._folders.temp
+        workflow = temp / "workflow.yml"
+        workflow.write_text(self._job.workflow_yaml, "utf-8")
+        output = ActOutput(self._heed_line, api_moment, [step.name for step in self._job.steps])
+        self._processes.on_line = output.heed
+        # act keeps its settings and caches below these; the user's own stay untouched.
+        homes = {name: str(temp / "act") for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
+        try:
+            code = self._processes.run(
+                act_command(workflow, self._event_path, temp / "act", self._job.labels),
+                self._env | homes,
+                self._folders.workspace,
+                self._program_started,
+            )
+        except OSError as err:
+            self._reporter.write(f"##[error]{err}")
+            code = 1
+        finally:
+            self._processes.on_line = self._heed_line
+        self._reports = output.reports()
+        if self._must_stop():
+            self._stopped()
+        elif code != 0:
+            self._status = FAILURE
 
     def _run_hook(self, variable: str) -> None:
         path = os.environ.get(variable, "")
@@ -198,6 +236,7 @@ class JobRun:
             self._env,
             TRACKING,
             self._timings.left_children_seconds,
+            self._reporter.silence,
         )
 
     def _attend(self, _ready: list[int]) -> None:
@@ -214,7 +253,7 @@ class JobRun:
         """Between steps: read what came meanwhile and let it decide about the next step."""
         if self._channel.reading in self._signals.wait(0, [self._channel.reading]):
             self._attend([])
-        if self._must_stop() and self._status == SUCCESS:
+        if self._must_stop():
             self._status = FAILURE if self._stop == "shutdown" else CANCELLED
 
     def _must_stop(self) -> bool:
@@ -241,14 +280,13 @@ class JobRun:
             self._reporter.write(f"Terminate orphan process: pid ({pid})")
 
     def _write_event(self) -> None:
-        path = self._folders.temp / "_github_workflow" / "event.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._event_path.parent.mkdir(parents=True, exist_ok=True)
         event: Mapping[str, object] = {
             "ref": self._job.ref,
             "after": self._job.sha,
             "repository": {"full_name": self._job.repository},
         }
-        path.write_text(json.dumps(event), "utf-8")
+        self._event_path.write_text(json.dumps(event), "utf-8")
 
 
 def api_moment() -> str:

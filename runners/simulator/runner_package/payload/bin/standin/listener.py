@@ -8,7 +8,7 @@ from .faults import CRASH, CRASH_EXIT, DEPRECATED, FLOOD, IGNORE_SIGTERM, SELF_U
 from .install import Install, Settings
 from .protocol import Job, job_path, parse_job
 from .registration import delete_local_configuration
-from .session import RunnerGone, Session, SessionConflict, SessionRefused, ShuttingDown
+from .session import RunnerGone, Session, SessionConflict, SessionLost, SessionRefused, ShuttingDown
 from .signals import Signals
 from .timings import Timings
 from .update import update_pending, update_self
@@ -65,15 +65,11 @@ class Listener:
                 "The runner no longer exists on the server. Please reconfigure the runner."
             )
             return TERMINATED
-        except SessionConflict as err:
-            self._terminal.complain(str(err))
-            return SESSION_CONFLICT
-        except SessionRefused as err:
-            self._terminal.complain(str(err))
-            return TERMINATED
         except ShuttingDown:
             self._announce_exit()
             return SUCCESS
+        except SessionRefused as err:
+            return self._refused(err)
         self._terminal.say(f"Current runner version: '{self._install.package().version}'")
         self._terminal.say(f"{now_text()}: Listening for Jobs")
         return self._listen()
@@ -87,6 +83,8 @@ class Listener:
             job_done = self._take_jobs()
         except ShuttingDown:
             self._announce_exit()
+        except SessionRefused as err:
+            return self._refused(err)
         except RunnerGone as err:
             self._trace.info("Listener", f"Registration is gone: {err}")
             close = False
@@ -98,6 +96,10 @@ class Listener:
         if job_done and self._settings.ephemeral:
             delete_local_configuration(self._install, self._terminal)
         return SUCCESS
+
+    def _refused(self, err: SessionRefused) -> int:
+        self._terminal.complain(str(err))
+        return SESSION_CONFLICT if isinstance(err, SessionConflict) else TERMINATED
 
     def _clean_up(self) -> int:
         self._terminal.complain(
@@ -114,7 +116,12 @@ class Listener:
     def _take_jobs(self) -> bool:
         """Poll and run jobs; answers True when the one job of a one-job runner is done."""
         while True:
-            message = self._session.poll(self._timings.poll_wait_seconds)
+            try:
+                message = self._session.poll(self._timings.poll_wait_seconds)
+            except SessionLost as err:
+                self._trace.info("Listener", f"Opening a new session: {err}")
+                self._session.open()
+                continue
             if message is None:
                 if self._session.disconnected:
                     self._session.pause_before_retry()
@@ -126,6 +133,7 @@ class Listener:
             job = parse_job(dict(raw) if isinstance(raw, dict) else {})
             if not self._session.accept(job.id):
                 self._trace.info("Listener", f"Skipping job {job.id}")
+                self._session.pause_before_retry()
                 continue
             self._run_job(job)
             if self._signals.received is not None:
@@ -179,7 +187,7 @@ class Listener:
     def _stay_online(self) -> None:
         try:
             self._session.poll(0)
-        except (RunnerGone, ShuttingDown) as err:
+        except (RunnerGone, SessionLost, ShuttingDown) as err:
             self._trace.info("Listener", f"While a job runs: {err!r}")
 
     def _crash_on_command(self, faults: frozenset[str]) -> None:

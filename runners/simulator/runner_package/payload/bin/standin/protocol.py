@@ -33,6 +33,7 @@ class Job(NamedTuple):
     timeout_minutes: float
     misbehave: str
     workflow_yaml: str
+    labels: tuple[str, ...]
     raw: dict[str, object]
 
 
@@ -43,7 +44,7 @@ def parse_job(raw: dict[str, object]) -> Job:
         value = raw.get(name)
         return default if value is None else str(value)
 
-    steps = raw.get("steps")
+    steps, labels = raw.get("steps"), raw.get("labels")
     return Job(
         id=text("id"),
         name=text("name", "job"),
@@ -58,6 +59,7 @@ def parse_job(raw: dict[str, object]) -> Job:
         timeout_minutes=float(text("timeout_minutes") or 360),
         misbehave=text("misbehave"),
         workflow_yaml=text("workflow_yaml"),
+        labels=tuple(str(label) for label in labels) if isinstance(labels, list) else (),
         raw=raw,
     )
 

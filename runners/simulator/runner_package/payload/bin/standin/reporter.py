@@ -16,7 +16,7 @@ from .wire import Answer, Client, Unreachable
 
 LINES_PER_POST = 500
 WAITING_LINES = 5000
-LEASE_LOST_STATUSES = (404, 409, 410)
+LEASE_LOST_STATUSES = (401, 404, 409, 410)
 
 
 class Reporter(threading.Thread):
@@ -41,6 +41,7 @@ class Reporter(threading.Thread):
         self._wanted = threading.Event()
         self._ending = False
         self._cancelled = False
+        self._silent = False
         self._masks: set[str] = set()
 
     @property
@@ -58,6 +59,8 @@ class Reporter(threading.Thread):
         for secret in self._masks:
             line = line.replace(secret, "***")
         self._lines.append(f"{log_moment()} {line}")
+        if len(self._lines) >= LINES_PER_POST:
+            self._wanted.set()
 
     def begin(self, runner_name: str) -> bool:
         """Report that the job runs here; False when it was cancelled or given away."""
@@ -72,13 +75,22 @@ class Reporter(threading.Thread):
         answer = self._insist("complete", {"result": result, "steps": steps})
         self._trace.info("JobRunner", f"Result {result} reported: {answer}")
 
+    def silence(self) -> None:
+        """Send nothing from now on, not even a sign of life: the fault of a hanging worker."""
+        self._silent = True
+
     def run(self) -> None:
         """Renew and send until the end, then send what is left."""
+        renew_at = 0.0
         while not self._ending:
             self._wanted.wait(self._timings.renew_seconds)
-            if not self._ending:
+            self._wanted.clear()
+            if self._ending or self._silent:
+                continue
+            if time.monotonic() >= renew_at:
+                renew_at = time.monotonic() + self._timings.renew_seconds
                 self._heed(self._post("renew", {}))
-                self._send_lines()
+            self._send_lines()
         self._send_lines()
 
     def _send_lines(self) -> None:

@@ -17,6 +17,10 @@ class RunnerGone(Exception):
     """The registration no longer exists on the server."""
 
 
+class SessionLost(Exception):
+    """The server no longer knows the session; a new one may be opened."""
+
+
 class VersionDeprecated(Exception):
     """The server refuses this version."""
 
@@ -96,7 +100,7 @@ class Session:
     def poll(self, wait_seconds: float) -> dict[str, object] | None:
         """Ask for a message; None when there is none or the server could not be reached.
 
-        Raises RunnerGone, VersionDeprecated, ShuttingDown.
+        Raises RunnerGone, SessionLost, VersionDeprecated, ShuttingDown.
         """
         path = f"/_runner/messages?session_id={self._id}&wait={wait_seconds:g}"
         try:
@@ -109,6 +113,8 @@ class Session:
             self._stop_if_asked()
             self._lost(str(err))
             return None
+        if answer.status == 401:
+            raise SessionLost(answer.message)
         self._check(answer)
         if answer.status == 200:
             self._connected()

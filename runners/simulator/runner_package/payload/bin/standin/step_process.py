@@ -38,7 +38,7 @@ class StepProcess:
         """`attend` is called with those of `attended` that became readable."""
         self._signals = signals
         self._timings = timings
-        self._on_line = on_line
+        self.on_line = on_line
         self._log_is_full = log_is_full
         self._must_stop = must_stop
         self._attend = attend
@@ -104,8 +104,12 @@ class StepProcess:
 
     def _read_available(self, output: int) -> None:
         """Read what the dead program left; a child of it may hold the pipe open for ever."""
-        while not self._log_is_full() and self._read_some(output, quiet=False):
-            pass
+        until = time.monotonic() + self._timings.complete_limit_seconds
+        while time.monotonic() < until:
+            if self._log_is_full():
+                self._signals.wait(FULL_PAUSE_SECONDS)
+            elif not self._read_some(output, quiet=False):
+                return
 
     def _read_some(self, output: int, *, quiet: bool = True) -> bool:
         try:
@@ -114,14 +118,14 @@ class StepProcess:
             return quiet
         *lines, self._partial = (self._partial + chunk).split(b"\n")
         for line in lines:
-            self._on_line(line.decode("utf-8", "replace").rstrip("\r"))
+            self.on_line(line.decode("utf-8", "replace").rstrip("\r"))
         if len(self._partial) > LINE_BYTES:
             self._end_line()
         return bool(chunk)
 
     def _end_line(self) -> None:
         if self._partial:
-            self._on_line(self._partial.decode("utf-8", "replace"))
+            self.on_line(self._partial.decode("utf-8", "replace"))
         self._partial = b""
 
 
