@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 from runners.simulator import Simulator
+from runners.simulator.model import Job
 from tests.agent.dashboard import Dashboard
 from tests.agent.machine import Machine
 from tests.agent.patience import until
@@ -18,12 +19,16 @@ def wait_for(gate: Path) -> str:
     return f"while [ ! -e {gate} ]; do sleep 0.1; done"
 
 
-def busy(github: Simulator, fleet: Dashboard, machine: Machine, gate: Path, **order: str):
+def busy(
+    github: Simulator, fleet: Dashboard, machine: Machine, gate: Path, misbehave: str = ""
+) -> Job:
     """Bring up an agent and a runner, and give it a job that waits for a file."""
     machine.join(fleet)
     fleet.want(12)
     until(lambda: fleet.phase(12) == "listening", "listening")
-    job = github.queue_job(labels=("runner-12",), steps=(wait_for(gate), "echo done"), **order)
+    job = github.queue_job(
+        labels=("runner-12",), steps=(wait_for(gate), "echo done"), misbehave=misbehave
+    )
     until(lambda: fleet.phase(12) == "busy", "busy")
     return job
 
@@ -94,9 +99,7 @@ def test_terminated_agent_leaves_its_runners_to_the_next(
     assert fleet.slot(12)["pid"] == pid
 
 
-def test_agent_told_to_stops_idle_runners_with_itself(
-    fleet: Dashboard, machine: Machine
-) -> None:
+def test_agent_told_to_stops_idle_runners_with_itself(fleet: Dashboard, machine: Machine) -> None:
     machine.enrol(fleet)
     machine.start("--stop-runners")
     fleet.want(12)

@@ -69,9 +69,7 @@ def test_plain_http_to_another_machine_is_refused(machine: Machine) -> None:
     assert "use https://" in done.stderr
 
 
-def test_used_code_is_answered_in_the_servers_words(
-    dashboard: Dashboard, machine: Machine
-) -> None:
+def test_used_code_is_answered_in_the_servers_words(dashboard: Dashboard, machine: Machine) -> None:
     dashboard.answers["enrol"] = (410, {"errors": ["This code was already used."]})
     done = machine.command(
         *("enrol", "--server", dashboard.url, "--state-dir", str(machine.state)), code=CODE
@@ -112,9 +110,7 @@ def test_joining_enrols_once_and_keeps_no_code_in_its_environment(
     assert TOKEN.encode() not in environment
 
 
-def test_joining_again_runs_with_the_old_enrolment(
-    dashboard: Dashboard, machine: Machine
-) -> None:
+def test_joining_again_runs_with_the_old_enrolment(dashboard: Dashboard, machine: Machine) -> None:
     machine.start_join(dashboard)
     until(lambda: dashboard.heartbeats, "the first heartbeat")
     machine.terminate()

@@ -104,3 +104,16 @@ def test_refused_registration_is_told_in_config_shs_words(
     assert "config.sh ended with" in fleet.slot(12)["reason"]
     assert "AEXPIRED" not in str(fleet.heartbeats)
     until(lambda: not (machine.slot_path(12) / "runner").exists(), "the wipe")
+
+
+def test_deprecated_version_is_named_and_not_restarted(
+    github: Simulator, fleet: Dashboard, machine: Machine
+) -> None:
+    listening(fleet, machine)
+    github.queue_job(labels=("runner-12",), misbehave="deprecated")
+    until(lambda: fleet.phase(12) == "exited", "the end of the runner")
+    assert fleet.slot(12)["exit_code"] == 7
+    assert "version deprecated" in fleet.slot(12)["reason"]
+    heard = len(fleet.heartbeats)
+    until(lambda: len(fleet.heartbeats) > heard + 8, "more heartbeats")
+    assert fleet.phases(12)[-1] == "exited"

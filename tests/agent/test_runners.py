@@ -20,8 +20,7 @@ def listening(fleet: Dashboard, machine: Machine, *runner_ids: int) -> None:
     machine.join(fleet)
     for runner_id in runner_ids:
         fleet.want(runner_id)
-    for runner_id in runner_ids:
-        until(lambda key=runner_id: fleet.phase(key) == "listening", f"runner {runner_id}")
+    until(lambda: all(fleet.phase(key) == "listening" for key in runner_ids), "listening")
 
 
 def test_jit_runner_takes_one_job_and_is_wiped(
@@ -172,15 +171,6 @@ def test_crashed_listener_is_named_and_its_worker_ended(
     until(lambda: machine.marked_processes() == [], "the end of its worker")
 
 
-def test_deprecated_version_is_named(
-    github: Simulator, fleet: Dashboard, machine: Machine
-) -> None:
-    listening(fleet, machine, 12)
-    github.queue_job(labels=("runner-12",), misbehave="deprecated")
-    until(lambda: fleet.phase(12) == "exited", "the end of the runner")
-    assert fleet.slot(12)["exit_code"] in (0, 7)
-
-
 def test_flood_neither_blocks_the_runner_nor_fills_the_disk(
     github: Simulator, fleet: Dashboard, machine: Machine
 ) -> None:
@@ -230,7 +220,9 @@ def test_environment_of_the_runner_is_its_own(
     seen = tmp_path / "seen"
     github.queue_job(labels=("runner-12",), steps=(f"echo $HOME $TMPDIR $PWD > {seen}",))
     until(lambda: fleet.phase(12) == "exited", "the end of the runner")
-    assert all(Path(part).is_relative_to(machine.slot_path(12)) for part in seen.read_text().split())
+    assert all(
+        Path(part).is_relative_to(machine.slot_path(12)) for part in seen.read_text().split()
+    )
 
 
 def test_secrets_are_in_no_argument_file_or_log(

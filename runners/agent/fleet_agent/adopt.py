@@ -16,6 +16,7 @@ from .journal import Journal
 from .process_table import ProcessTable, carries_mark
 from .removal import remove_tree
 from .runner_process import read_exit_file, read_keeper_file
+from .slot_directory import SlotDirectory
 from .slots import COMING_UP, ENDED, Slot, load_slot
 from .wire import BadAnswer, Phase
 from .work import clean_up
@@ -35,8 +36,7 @@ def adopt_slots(slots_root: Path, boot_id: str, journal: Journal) -> dict[int, S
         try:
             slot = load_slot(path)
         except (BadAnswer, NotADirectoryError):
-            log.warning("%s belongs to no slot and is deleted", path.name)
-            delete_orphan(path)
+            sweep_orphan(path, journal)
             continue
         if adopt_slot(slot, boot_id, journal):
             adopted[slot.runner_id] = slot
@@ -118,8 +118,17 @@ def clean_quietly(slot: Slot) -> None:
         log.warning("slot of runner %d: %s", slot.runner_id, err)
 
 
-def delete_orphan(path: Path) -> None:
-    """Delete something in the slots directory that no record claims."""
+def sweep_orphan(path: Path, journal: Journal) -> None:
+    """Delete something in the slots directory that no record claims.
+
+    Where a runner still works in it, it is left alone and told: it may have a job.
+    """
+    started = read_keeper_file(SlotDirectory(path))
+    if started is not None and started.runner.alive():
+        log.warning("a runner without a record works in %s and is left alone", path)
+        journal.add("orphan", directory=path.name, pid=started.runner.pid)
+        return
+    log.warning("%s belongs to no slot and is deleted", path.name)
     try:
         remove_tree(path)
     except OSError as err:

@@ -60,6 +60,7 @@ class Crew:
         self.boot_id = boot_id
         self.poke = poke
         self.slots: dict[int, Slot] = {}
+        self.wanted_ids: set[int] = set()
         self.gone: dict[int, SlotReport] = {}
         self.meter = SlotMeter()
         self.done: queue.SimpleQueue[Done] = queue.SimpleQueue()
@@ -77,6 +78,7 @@ class Crew:
     def want(self, wanted: Iterable[Wanted]) -> None:
         """Take in the whole wanted set. A runner that is not in it is kept as it is."""
         wanted = list(wanted)
+        self.wanted_ids = {one.runner_id for one in wanted}
         nowhere = [one for one in wanted if not one.run and one.runner_id not in self.slots]
         gone = {one.runner_id: gone_report(one) for one in nowhere}
         self.dirty = self.dirty or gone.keys() != self.gone.keys()
@@ -116,12 +118,15 @@ class Crew:
                     package=None,
                 )
 
-    def forget(self, told: dict[int, str], wanted: Iterable[Wanted]) -> None:
-        """Drop slots whose end was told and whose runner is wanted no more."""
-        still_wanted = {one.runner_id for one in wanted}
+    def forget(self, told: dict[int, str]) -> None:
+        """Drop slots whose end was told and whose runner is in the wanted set no more."""
         for runner_id, slot in list(self.slots.items()):
             over = slot.phase in ENDED and not slot.task
-            if over and runner_id not in still_wanted and told.get(runner_id) == slot.phase.value:
+            if (
+                over
+                and runner_id not in self.wanted_ids
+                and told.get(runner_id) == slot.phase.value
+            ):
                 self.remove(slot)
 
     def remove(self, slot: Slot) -> None:
@@ -225,7 +230,9 @@ class Crew:
         self.begin(
             slot,
             "bring-up",
-            lambda: bring_up(self.shop, wanted, slot.directory, slot.mark, report),
+            lambda: bring_up(
+                self.shop, wanted, slot.directory, slot.mark, report, lambda: wants_to_run(slot)
+            ),
         )
 
     def begin_stop(self, slot: Slot) -> None:
@@ -340,6 +347,12 @@ class Crew:
             use = uses.get(slot.runner_id, nothing)
             told.append(slot.report(use.cpu_percent, use.memory_bytes))
         return told + list(self.gone.values())
+
+
+def wants_to_run(slot: Slot) -> bool:
+    """Return whether a slot's runner is still to run; safe to ask from any thread."""
+    wanted = slot.wanted
+    return wanted is not None and wanted.run
 
 
 def gone_report(wanted: Wanted) -> SlotReport:

@@ -193,7 +193,7 @@ class Agent:
         self.note_logs(heard)
         if answer.wanted is not None:
             self.crew.want(answer.wanted)
-            self.crew.forget(heard.told, answer.wanted)
+        self.crew.forget(heard.told)
         self.wanted_version = answer.version
         seconds = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, answer.next_seconds))
         if heard.journal_left or answer.want_facts:

@@ -123,6 +123,7 @@ class PackageStore:
                     stream=True,
                     timeout=TIMEOUT_SECONDS,
                     verify=self.verify_for(package.url),
+                    auth=lambda request: request,  # without one, a .netrc file would be asked
                 ) as answer,
                 archive.open("xb") as file,
             ):

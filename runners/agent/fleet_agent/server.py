@@ -35,6 +35,19 @@ ANSWER_BYTES = 4 * 1024 * 1024
 ERROR_CHARACTERS = 300
 
 
+class Bearer(requests.auth.AuthBase):
+    """Authenticate with a token or with nothing, and never with what a ``.netrc`` file holds."""
+
+    def __init__(self, token: str | None) -> None:
+        self.token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the token to one request."""
+        if self.token:
+            request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
 class ServerUnavailable(AgentError):
     """No usable answer: try again later."""
 
@@ -131,13 +144,12 @@ class Server:
         if session is None:
             with self._new_session() as own:
                 return self._post(path, body, own)
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         sent_at = time.time()
         try:
             with session.post(
                 self.url + path,
                 json=body,
-                headers=headers,
+                auth=Bearer(self.token),
                 timeout=(CONNECT_SECONDS, self.read_seconds),
                 allow_redirects=False,
                 stream=True,

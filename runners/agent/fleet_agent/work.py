@@ -70,10 +70,11 @@ def bring_up(
     slot: SlotDirectory,
     mark: str,
     report: Callable[[Phase], None],
+    still_wanted: Callable[[], bool],
 ) -> Started:
     """Take a slot from nothing to a started runner.
 
-    Raises TryAgain when waiting may help, else another AgentError.
+    Raises TryAgain when waiting may help or nobody waits any more, else another AgentError.
     """
     try:
         package = require_package(wanted, shop.architecture())
@@ -86,6 +87,8 @@ def bring_up(
         report(Phase.PREPARING)
         slot.prepare(tree, wanted.work_folder)
         report(Phase.REGISTERING)
+        if not still_wanted():
+            raise TryAgain("no longer wanted")
         if wanted.mode == "persistent":
             registration = shop.server.registration(wanted.runner_id)
             configure(slot, registration, environment, mark, default_labels(package))
