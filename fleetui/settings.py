@@ -96,11 +96,6 @@ _database_url = _env.secret(
     show=without_password,
     help="postgres://user:password@host/name, or sqlite:///file. Without it SQLite in DATA_DIR.",
 )
-FLEET_ALLOW_LOOPBACK_GITHUB = _env.boolean(
-    "FLEET_ALLOW_LOOPBACK_GITHUB",
-    False,
-    help="Accept a GitHub address on http://127.0.0.1 (the stand-in GitHub of `make demo`).",
-)
 
 # --- Processes
 
@@ -254,6 +249,12 @@ if FLEET_LATE_AFTER_SECONDS >= FLEET_OFFLINE_AFTER_SECONDS:
         "FLEET_OFFLINE_AFTER_SECONDS",
         f"{FLEET_OFFLINE_AFTER_SECONDS} must be more than FLEET_LATE_AFTER_SECONDS "
         f"({FLEET_LATE_AFTER_SECONDS})",
+    )
+if FLEET_RECONCILE_ACTIVE_SECONDS > FLEET_RECONCILE_SECONDS:
+    raise ConfigurationError(
+        "FLEET_RECONCILE_ACTIVE_SECONDS",
+        f"{FLEET_RECONCILE_ACTIVE_SECONDS} must not be more than FLEET_RECONCILE_SECONDS "
+        f"({FLEET_RECONCILE_SECONDS})",
     )
 if FLEET_CANARY_SECONDS >= FLEET_WORKER_SILENT_SECONDS:
     raise ConfigurationError(

@@ -28,12 +28,23 @@ CANARY = "canary"
 WORKER_RESTART = "worker-restart"
 
 CANARY_TASK = "runners.tasks.canary"
-RECURRING = (
-    Recurring("runners.tasks.reconcile_due_scopes", moving_seconds=5, quiet_seconds=30),
-    Recurring("runners.tasks.sweep_hosts", moving_seconds=5, quiet_seconds=30),
-    Recurring("runners.tasks.top_up_pools", moving_seconds=5, quiet_seconds=30),
-)
 MOVING = (RunnerState.PROVISIONING, RunnerState.DRAINING, RunnerState.REMOVING)
+
+
+def recurring(*, reconcile_seconds: int, reconcile_active_seconds: int) -> tuple[Recurring, ...]:
+    """The work of the beat: asking GitHub is paced by settings, our own tables are looked at often.
+
+    A pool may become short of runners while nothing moves, so topping up does not slow down.
+    """
+    return (
+        Recurring(
+            "runners.tasks.reconcile_due_scopes",
+            moving_seconds=reconcile_active_seconds,
+            quiet_seconds=reconcile_seconds,
+        ),
+        Recurring("runners.tasks.sweep_hosts", moving_seconds=10, quiet_seconds=10),
+        Recurring("runners.tasks.top_up_pools", moving_seconds=5, quiet_seconds=5),
+    )
 
 
 @dataclass
@@ -41,6 +52,7 @@ class Loop:
     """One process's part in the beat; `queued_at` is what it remembers from beat to beat."""
 
     owner: str
+    recurring: tuple[Recurring, ...]
     beat_seconds: int
     canary_seconds: int
     worker_silent_seconds: int
@@ -55,7 +67,7 @@ class Loop:
         waiting = queue.backlog()
         tasks = [
             task
-            for task in due(now, self.queued_at, RECURRING, moving=runners_move())
+            for task in due(now, self.queued_at, self.recurring, moving=runners_move())
             if not waiting.may_hold(task)
         ]
         for task in tasks:

@@ -17,7 +17,6 @@ for _name in [name for name in os.environ if name.startswith("FLEET_")]:
 os.environ.update(
     DATA_DIR=_data_dir,
     FLEET_SECRET_KEY="the-suite-signs-with-this-key-and-nobody-else-does",
-    FLEET_ALLOW_LOOPBACK_GITHUB="yes",
 )
 
 from fleetui.settings import *  # noqa: E402, F403

@@ -27,6 +27,7 @@ PAGES = (
     "runners.context",
     "runners.filters",
     "runners.forms",
+    "runners.host_filters",
     "runners.templatetags",
 )
 # The edges of the process: made once, from settings.

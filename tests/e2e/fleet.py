@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,28 +20,9 @@ from typing import Any
 import psutil
 import requests
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.installation import ROOT, Installation, free_port, wait_for
+
 AGENT_FOLDER = ROOT / "runners" / "agent"
-PATIENCE_SECONDS = 90.0
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def until(condition: Callable[[], Any], what: str, *, seconds: float = PATIENCE_SECONDS) -> Any:
-    """Poll `condition` until it is true and return its value; fail naming what did not come."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come within {seconds:.0f} s")
-        time.sleep(0.2)
 
 
 @dataclass
@@ -81,15 +60,14 @@ class Fleet:
     """Where everything lives and what runs."""
 
     folder: Path
-    env: dict[str, str]
-    web_port: int
+    installation: Installation
     sim_port: int
     token: str
     programs: dict[str, Program] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.web_port}"
+        return self.installation.base_url
 
     @property
     def sim_url(self) -> str:
@@ -99,19 +77,19 @@ class Fleet:
     def scope_url(self) -> str:
         return f"{self.sim_url}/acme"
 
-    def manage(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
+    def manage(self, *arguments: str, stdin: str = "") -> str:
         """Run a management command from a process of its own, as an operator does."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
-            env=self.env,
+            env=self.installation.environment(),
             input=stdin,
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
-        if check and done.returncode:
+        if done.returncode:
             raise AssertionError(
                 f"manage.py {' '.join(arguments)} exited with {done.returncode}:\n"
                 f"{done.stdout}\n{done.stderr}"
@@ -129,7 +107,7 @@ class Fleet:
             process = subprocess.Popen(
                 list(command),
                 cwd=ROOT,
-                env={**self.env, **(extra_env or {})},
+                env=self.installation.environment(extra_env),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -147,13 +125,13 @@ class Fleet:
             *("--org", "acme", "--repo", "acme/web", "--repo", "acme/engine"),
             *("--token-file", str(token_file)),
         )
-        until(lambda: _answers(f"{self.sim_url}/_sim/state"), "the simulator's first answer")
+        wait_for("the simulator's first answer", lambda: _answers(f"{self.sim_url}/_sim/state"))
 
     def start_control_plane(self) -> None:
         self.manage("migrate", "--verbosity", "0")
         self.start("fleet", sys.executable, "manage.py", "fleet_up")
-        until(lambda: _answers(f"{self.url}/healthz"), "the dashboard's first answer")
-        until(lambda: _answers(f"{self.url}/readyz"), "a working worker")
+        wait_for("the dashboard's first answer", lambda: _answers(f"{self.url}/healthz"))
+        wait_for("a working worker", lambda: _answers(f"{self.url}/readyz"))
 
     def connect_github(self) -> None:
         """Give the control plane its credential and scope, the secret over standard input."""
@@ -175,13 +153,14 @@ class Fleet:
         self, name: str, *, code: str = "", slots: int = 2, pose: dict[str, Any] | None = None
     ) -> Program:
         """Start an agent; with a code it enrols first, without one it goes on where it was."""
-        state = self.folder / "hosts" / name
+        state = self.state_folder(name)
         state.mkdir(parents=True, exist_ok=True)
-        extra = {"PYTHONPATH": str(AGENT_FOLDER)}
-        if code:
-            extra["FLEET_ENROLMENT_CODE"] = code
         options = ["--server", self.url, "--name", name, "--state-dir", str(state)]
         options += ["--slots", str(slots)]
+        if code:
+            code_file = self.folder / f"{name}.code"
+            code_file.write_text(code)
+            options += ["--code-file", str(code_file)]
         if pose is not None:
             pose_file = self.folder / f"{name}-pose.json"
             pose_file.write_text(json.dumps(pose))
@@ -189,32 +168,41 @@ class Fleet:
         return self.start(
             f"agent-{name}",
             *(sys.executable, "-m", "fleet_agent", "join", *options),
-            extra_env=extra,
+            extra_env={"PYTHONPATH": str(AGENT_FOLDER)},
         )
 
     def state_folder(self, host: str) -> Path:
         return self.folder / "hosts" / host
 
     def sim(self, method: str, path: str, **fields: Any) -> Any:
-        """Talk to the simulator's control API or, with the token, to its GitHub API."""
+        """Talk to the simulator's control API, which knows no limits."""
         answer = requests.request(
-            method,
-            f"{self.sim_url}{path}",
-            json=fields or None,
-            headers={"Authorization": f"Bearer {self.token}", "User-Agent": "tests"},
-            timeout=10,
+            method, f"{self.sim_url}/_sim/{path}", json=fields or None, timeout=10
         )
         answer.raise_for_status()
-        return answer.json() if answer.content else None
+        return answer.json()
 
-    def queue_job(self, **fields: Any) -> Any:
-        """Queue a workflow job at the simulator."""
-        return self.sim("POST", "/_sim/jobs", **fields)
+    def queue_job(self, name: str, script: str, *, labels: Sequence[str], **fields: Any) -> int:
+        """Queue a workflow job of one shell step at the simulator; returns its id."""
+        made = self.sim(
+            "POST",
+            "jobs",
+            repository="acme/web",
+            name=name,
+            labels=list(labels),
+            steps=[script],
+            **fields,
+        )
+        return int(made["jobs"][0]["id"])
+
+    def github_job(self, job: int) -> dict[str, Any]:
+        """The job as GitHub shows it."""
+        jobs: list[dict[str, Any]] = self.sim("GET", "jobs?per_page=100")["jobs"]
+        return next(shown for shown in jobs if shown["id"] == job)
 
     def github_runners(self) -> list[dict[str, Any]]:
-        runners: list[dict[str, Any]] = self.sim("GET", "/orgs/acme/actions/runners?per_page=100")[
-            "runners"
-        ]
+        """Every runner GitHub has."""
+        runners: list[dict[str, Any]] = self.sim("GET", "state")["runners"]
         return runners
 
     def processes_with(self, text: str) -> list[psutil.Process]:
@@ -244,34 +232,30 @@ class Fleet:
 
 
 @contextmanager
-def running_fleet(folder: Path) -> Iterator[Fleet]:
-    """A started simulator and control plane, connected to each other; no host yet."""
-    web_port, sim_port = free_port(), free_port()
-    keep = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("FLEET_", "DJANGO_", "PYTEST_", "COV_")) and name != "DATA_DIR"
-    }
-    fleet = Fleet(
-        folder=folder,
-        web_port=web_port,
-        sim_port=sim_port,
-        token=f"ghp_{os.urandom(18).hex()}",
-        env={
-            **keep,
-            "DATA_DIR": str(folder / "data"),
-            "PORT": str(web_port),
+def running_fleet(folder: Path, database_url: str, *, simulator: bool = True) -> Iterator[Fleet]:
+    """A started simulator and control plane, connected to each other; no host yet.
+
+    Without `simulator` the caller serves a GitHub on `sim_port` before it connects the two.
+    """
+    installation = Installation(
+        data_dir=folder / "data",
+        database_url=database_url,
+        variables={
             "FLEET_ALLOW_LOOPBACK_GITHUB": "true",
             "FLEET_HEARTBEAT_SECONDS": "5",
             "FLEET_HEARTBEAT_ACTIVE_SECONDS": "1",
             "FLEET_LOOP_SECONDS": "1",
-            "DJANGO_SETTINGS_MODULE": "fleetui.settings",
         },
     )
+    installation.data_dir.mkdir()
+    token = f"ghp_{os.urandom(18).hex()}"
+    fleet = Fleet(folder, installation, sim_port=free_port(), token=token)
     try:
-        fleet.start_simulator()
+        if simulator:
+            fleet.start_simulator()
         fleet.start_control_plane()
-        fleet.connect_github()
+        if simulator:
+            fleet.connect_github()
         yield fleet
     except BaseException:
         print(fleet.logs())  # noqa: T201 - pytest shows it with the failure

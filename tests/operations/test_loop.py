@@ -5,13 +5,21 @@ from django_q.models import OrmQ
 
 from runners import leases, loop, queue
 from runners.models import Beat, Event
+from runners.states import RunnerState
+from tests.factories import RunnerFactory
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def beat():
-    return loop.Loop(owner="here:1", beat_seconds=5, canary_seconds=10, worker_silent_seconds=60)
+    return loop.Loop(
+        owner="here:1",
+        recurring=loop.recurring(reconcile_seconds=30, reconcile_active_seconds=5),
+        beat_seconds=5,
+        canary_seconds=10,
+        worker_silent_seconds=60,
+    )
 
 
 def queued() -> list[str]:
@@ -29,7 +37,7 @@ def run_the_queue(now) -> None:
 def test_first_beat_queues_all_work_and_a_canary(beat, now):
     tasks = beat.step(now)
 
-    assert tasks == [*(each.task for each in loop.RECURRING), loop.CANARY_TASK]
+    assert tasks == [*(each.task for each in beat.recurring), loop.CANARY_TASK]
     assert queued() == tasks
 
 
@@ -53,7 +61,7 @@ def test_work_is_queued_again_when_its_time_has_come(beat, now):
     first = beat.step(now)
     run_the_queue(now)
 
-    assert beat.step(now + timedelta(seconds=5)) == []
+    assert beat.step(now + timedelta(seconds=4)) == []
     assert beat.step(now + timedelta(seconds=30)) == first
 
 
@@ -71,6 +79,22 @@ def test_stopped_loop_lets_another_take_over_at_once(beat, now):
     beat.stop()
 
     assert leases.acquire(loop.LOOP, "there:2", 60, now)
+
+
+def test_reconcile_is_quick_while_a_runner_moves(beat, now):
+    RunnerFactory(state=RunnerState.DRAINING)
+    beat.step(now)
+    run_the_queue(now)
+
+    assert "runners.tasks.reconcile_due_scopes" in beat.step(now + timedelta(seconds=5))
+
+
+def test_reconcile_takes_its_time_while_nothing_moves(beat, now):
+    RunnerFactory(state=RunnerState.ACTIVE)
+    beat.step(now)
+    run_the_queue(now)
+
+    assert "runners.tasks.reconcile_due_scopes" not in beat.step(now + timedelta(seconds=29))
 
 
 def test_canary_that_came_back_is_the_workers_beat(beat, now):
@@ -131,7 +155,7 @@ def test_quiet_beat_costs_few_queries(beat, now, django_assert_num_queries):
     run_the_queue(now)
 
     with django_assert_num_queries(5):
-        beat.step(now + timedelta(seconds=5))
+        beat.step(now + timedelta(seconds=4))
 
 
 def test_handed_back_tasks_can_be_taken_at_once(beat, now):

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
-from runners.loop import Loop
+from runners.loop import Loop, recurring
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,10 @@ class Command(BaseCommand):
         signal.signal(signal.SIGINT, ask_to_stop)
         loop = Loop(
             owner=f"{socket.gethostname()}:{os.getpid()}",
+            recurring=recurring(
+                reconcile_seconds=settings.FLEET_RECONCILE_SECONDS,
+                reconcile_active_seconds=settings.FLEET_RECONCILE_ACTIVE_SECONDS,
+            ),
             beat_seconds=settings.FLEET_LOOP_SECONDS,
             canary_seconds=settings.FLEET_CANARY_SECONDS,
             worker_silent_seconds=settings.FLEET_WORKER_SILENT_SECONDS,

@@ -13,10 +13,11 @@ SCHEDULES = {
 class Command(BaseCommand):
     help = "Create or update the schedules of recurring tasks and drop those we no longer have."
 
-    def handle(self, *args: object, **options: object) -> None:
+    def handle(self, *, verbosity: int, **options: object) -> None:
         for name, (task, how_often) in SCHEDULES.items():
             Schedule.objects.update_or_create(
                 name=name, defaults={"func": task, "schedule_type": how_often, "repeats": -1}
             )
         Schedule.objects.filter(func__startswith="runners.").exclude(name__in=SCHEDULES).delete()
-        self.stdout.write(f"{len(SCHEDULES)} schedules are set up")
+        if verbosity:
+            self.stdout.write(f"{len(SCHEDULES)} schedules are set up")
