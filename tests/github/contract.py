@@ -23,8 +23,18 @@ ANYWHERE = frozenset({301, 302, 304, 307, 308, 401, 403, 404, 410, 429, 500, 502
 @lru_cache(maxsize=1)
 def description() -> dict[str, Any]:
     """GitHub's OpenAPI description."""
-    loaded: dict[str, Any] = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = json.loads(
+        DESCRIPTION.read_text(encoding="utf-8"), object_hook=_allow_null
+    )
     return loaded
+
+
+def _allow_null(node: dict[str, Any]) -> dict[str, Any]:
+    """Let a nullable enum be null: GitHub means it, OpenAPI 3.0 read strictly does not."""
+    choices = node.get("enum")
+    if node.get("nullable") is True and isinstance(choices, list) and None not in choices:
+        choices.append(None)
+    return node
 
 
 @lru_cache(maxsize=64)
