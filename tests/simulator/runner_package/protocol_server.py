@@ -39,6 +39,7 @@ class Book:
     register_answer: tuple[int, dict[str, Any]] | None = None
     session_answer: tuple[int, dict[str, Any]] | None = None
     message_answer: tuple[int, dict[str, Any]] | None = None
+    renew_answer: tuple[int, dict[str, Any]] | None = None
     refuse_connections: bool = False
 
 
@@ -230,6 +231,10 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, {}
 
     def _report(self, job: str, action: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if self.book.refuse_connections:
+            return 500, {}  # nobody will hear it, so nothing happened
+        if action == "renew" and self.book.renew_answer is not None:
+            return self.book.renew_answer
         cancel = {"cancel": job in self.book.cancel}
         if action == "acquire":
             self.book.jobs = [each for each in self.book.jobs if each["id"] != job]

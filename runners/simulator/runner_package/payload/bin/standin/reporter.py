@@ -64,7 +64,7 @@ class Reporter(threading.Thread):
 
     def begin(self, runner_name: str) -> bool:
         """Report that the job runs here; False when it was cancelled or given away."""
-        answer = self._insist("start", {"runner_name": runner_name})
+        answer = self._insist("start", {"runner_name": runner_name}, self._patience_ends())
         return answer is None or answer.status not in LEASE_LOST_STATUSES
 
     def finish(self, result: str, steps: list[dict[str, object]]) -> None:
@@ -72,7 +72,11 @@ class Reporter(threading.Thread):
         self._ending = True
         self._wanted.set()
         self.join()
-        answer = self._insist("complete", {"result": result, "steps": steps})
+        until = self._patience_ends()
+        while self._lines and time.monotonic() < until:
+            time.sleep(self._timings.complete_retry_seconds)
+            self._send_lines()
+        answer = self._insist("complete", {"result": result, "steps": steps}, until)
         self._trace.info("JobRunner", f"Result {result} reported: {answer}")
 
     def silence(self) -> None:
@@ -111,8 +115,10 @@ class Reporter(threading.Thread):
             self._trace.info("JobRunner", f"The server cancels the job: {answer.status}")
             self._on_cancel()
 
-    def _insist(self, action: str, body: Mapping[str, object]) -> Answer | None:
-        until = time.monotonic() + self._timings.complete_limit_seconds
+    def _patience_ends(self) -> float:
+        return time.monotonic() + self._timings.complete_limit_seconds
+
+    def _insist(self, action: str, body: Mapping[str, object], until: float) -> Answer | None:
         while True:
             answer = self._post(action, body)
             if answer is not None and answer.status < 500:

@@ -38,6 +38,9 @@ class ActOutput:
         self._write = write
         self._moment = moment
         self._reports: dict[int, dict[str, object]] = {}
+        self._step_names = list(step_names)
+        self._named: dict[str, int] = {}
+        self._latest = 0
         for number, name in enumerate(step_names, start=1):
             self._report(number, name)
 
@@ -58,10 +61,11 @@ class ActOutput:
         if said.get("raw_output") is True:
             self._write(text)
             return
-        number = _step_number(said)
-        if said.get("stage") != "Main" or number is None:
+        identity = said.get("stepID")
+        if said.get("stage") != "Main" or not isinstance(identity, list) or not identity:
             return
-        report = self._report(number, str(said.get("step") or ""))
+        name = str(said.get("step") or "")
+        report = self._report(self._number(str(identity[0]), name), name)
         if "stepResult" in said:
             report["conclusion"] = CONCLUSIONS.get(str(said["stepResult"]), "failure")
             report["completed_at"] = self._moment()
@@ -69,6 +73,17 @@ class ActOutput:
             report["started_at"] = self._moment()
             self._write(f"##[group]Run {report['name']}")
             self._write("##[endgroup]")
+
+    def _number(self, identity: str, name: str) -> int:
+        """A step's number from 1: act names a step by its index, or by its `id` if it has one."""
+        if identity.isdecimal():
+            self._latest = int(identity) + 1
+        elif identity not in self._named:
+            later = range(self._latest + 1, len(self._step_names) + 1)
+            same = [number for number in later if self._step_names[number - 1] == name]
+            self._latest = same[0] if same else self._latest + 1
+            self._named[identity] = self._latest
+        return self._named.get(identity, self._latest)
 
     def _report(self, number: int, name: str) -> dict[str, object]:
         now = self._moment()
@@ -82,10 +97,3 @@ class ActOutput:
                 "completed_at": now,
             },
         )
-
-
-def _step_number(said: dict[str, object]) -> int | None:
-    identity = said.get("stepID")
-    if not isinstance(identity, list) or not identity or not str(identity[0]).isdecimal():
-        return None
-    return int(str(identity[0])) + 1
