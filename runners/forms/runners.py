@@ -101,6 +101,12 @@ class BulkForm(forms.Form):
 class BulkDeregisterForm(DeregisterForm):
     """A deregistration of many; by force, the number of busy ones is typed when it is above one."""
 
+    how = forms.ChoiceField(
+        choices=((WHEN_DONE, "When their jobs end"), (NOW, "Now, and their jobs fail")),
+        initial=WHEN_DONE,
+        label="When",
+        widget=widgets.radio(),
+    )
     action = forms.CharField(initial="deregister", widget=forms.HiddenInput())
     confirmed = forms.CharField(initial="yes", widget=forms.HiddenInput())
     ids = RunnerIdsField()

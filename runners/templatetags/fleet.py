@@ -165,6 +165,12 @@ def _three_digits(value: float, unit: str) -> str:
 
 
 @register.filter
+def number(count: int) -> str:
+    """Return a count with its thousands apart: 3,118."""
+    return f"{count:,}"
+
+
+@register.filter
 def initials(name: str) -> str:
     """Return up to two capitals that stand for a person: "ops-oncall" gives OO."""
     words = [

@@ -28,6 +28,7 @@ from runners.views.shared import Context, FleetRequest, page, polled
 RACKS_SHOWN: Final = 60
 RUNNING_SHOWN: Final = 8
 WAITING_SHOWN: Final = 5
+CONCERNS_SHOWN: Final = 5
 _ONLINE: Final = (DisplayState.BUSY, DisplayState.IDLE, DisplayState.DRAINING)
 _TROUBLE: Final = (HostState.OFFLINE, HostState.LATE, HostState.ENROLLING, HostState.CORDONED)
 
@@ -44,6 +45,7 @@ class Figures:
     hosts_online: int
     slots: int
     slots_in_service: int
+    slots_out: int
     busy: int
     busy_percent: int
     waiting: int
@@ -52,11 +54,12 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of the status sentence; `url` "" for plain words, `tone` warn or bad."""
+    """A piece of the status sentence with its spaces; `url` "" for words, `tone` warn or bad."""
 
     words: str
     url: str = ""
     tone: str = ""
+    strong: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,9 @@ def overview(request: FleetRequest) -> HttpResponse:
         "legend": _legend(displays),
         "racks": _racks(hosts, now),
         "hosts_hidden": max(0, len(hosts) - RACKS_SHOWN),
-        "concerns": found,
+        "concerns": found[:CONCERNS_SHOWN],
+        "more_concerns": found[CONCERNS_SHOWN:],
+        "concern_count": len(found),
         "waiting": _waiting(),
         "running": _running(now),
         "announce": _announce(found),
@@ -102,6 +107,7 @@ def _displays(now: datetime) -> Counter[str]:
 
 def _figures(hosts: Sequence[Host], displays: Counter[str], now: datetime) -> Figures:
     online = [host for host in hosts if host.state_at(now) in (HostState.ONLINE, HostState.LATE)]
+    slots = sum(host.slots for host in hosts)
     in_service = sum(host.slots for host in online)
     busy = displays[DisplayState.BUSY] + displays[DisplayState.DRAINING]
     queue = Job.objects.filter(status=Job.Status.QUEUED).aggregate(
@@ -115,8 +121,9 @@ def _figures(hosts: Sequence[Host], displays: Counter[str], now: datetime) -> Fi
         starting=displays[DisplayState.STARTING],
         hosts=len(hosts),
         hosts_online=len(online),
-        slots=sum(host.slots for host in hosts),
+        slots=slots,
         slots_in_service=in_service,
+        slots_out=slots - in_service,
         busy=busy,
         busy_percent=min(100, round(busy * 100 / in_service)) if in_service else 0,
         waiting=queue["number"],
@@ -128,15 +135,17 @@ def _sentence(figures: Figures, hosts: Sequence[Host], now: datetime) -> list[Pa
     """Tell the state of the fleet in one sentence, the worst last, where the eye stays."""
     silent = [host for host in hosts if host.state_at(now) == HostState.OFFLINE]
     runners = "runner is" if figures.runners == 1 else "runners are"
-    parts = [Part(f"{figures.online} of {figures.runners} {runners} online.")]
+    parts = [Part(f"{figures.online} of {figures.runners} {runners} online.", strong=True)]
     if not figures.waiting and not silent:
-        return [*parts, Part("Nothing waits, and every host reports." if hosts else "")]
+        return [*parts, Part(" Nothing waits, and every host reports.")]
+    parts.append(Part(" "))
     if figures.waiting:
         jobs = "job is" if figures.waiting == 1 else "jobs are"
         parts.append(Part(f"{figures.waiting} {jobs} waiting", "#waiting", "warn"))
         parts.append(Part(f", the oldest for {coarse(figures.oldest_seconds or 0)}"))
     if silent:
-        parts.append(Part(", and" if figures.waiting else ""))
+        if figures.waiting:
+            parts.append(Part(", and "))
         one = len(silent) == 1
         words = f"{silent[0].name} is offline" if one else f"{len(silent)} hosts are offline"
         url = silent[0].get_absolute_url() if one else f"{reverse('host-list')}?state=offline"

@@ -82,8 +82,8 @@ def _rack(host: Host, holders: dict[int, Runner], now: datetime) -> Rack:
 
 
 def _columns(slots: int) -> int:
-    """Keep windows wide: two beside each other up to four, six from a dozen on."""
-    if slots <= 4:
+    """Keep windows wide: two or three beside each other, six from a dozen on."""
+    if slots in (1, 2, 4):
         return 2
     return 3 if slots < 12 else 6
 

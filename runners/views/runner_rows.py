@@ -78,6 +78,9 @@ def _row(runner: Runner, job: Job | None, now: datetime) -> RunnerRow:
     state = runner.display_at(now)
     doing, more = doing_words(runner, state, job, now)
     labels = ", ".join(label.name for label in runner.labels.all() if label.name != "self-hosted")
+    # What a silent host said last is no longer known
+    lost = state == DisplayState.LOST
+    use = None if lost else runner.cpu_percent
     mode = "ephemeral" if runner.ephemeral else "persistent"
     return RunnerRow(
         pk=runner.pk,
@@ -90,8 +93,8 @@ def _row(runner: Runner, job: Job | None, now: datetime) -> RunnerRow:
         slot=runner.slot,
         doing=doing,
         doing_more=more,
-        cpu_percent=None if runner.cpu_percent is None else min(100, round(runner.cpu_percent)),
-        memory_bytes=runner.memory_bytes,
+        cpu_percent=None if use is None else min(100, round(use)),
+        memory_bytes=None if lost else runner.memory_bytes,
         created_at=runner.created_at,
         actions=actions_for(runner),
     )

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from django.core.paginator import Paginator
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
@@ -54,7 +54,7 @@ _PAGE_ID: Final = "runner-page"
 @role_required("viewer")
 @require_GET
 def runner_list(request: FleetRequest) -> HttpResponse:
-    context = _list_context(request)
+    context = _list_context(request, request.GET)
     return page(request, "runners/runner_list.html", _TABLE, context)
 
 
@@ -167,27 +167,35 @@ def runner_labels(request: FleetRequest, pk: int) -> HttpResponse:
 @role_required("operator")
 @require_POST
 def runner_bulk(request: FleetRequest) -> HttpResponse:
-    url = _list_url(request.GET.urlencode())
+    query = _filters_in_force(request)
+    url = _list_url(query.urlencode())
     ticked = BulkForm(request.POST)
     if not ticked.is_valid():
         nothing = InvalidRequest("Tick at least one runner first.")
-        return refuse(request, _TABLE, url, lambda: _list_context(request), nothing)
+        return refuse(request, _TABLE, url, lambda: _list_context(request, query), nothing)
     runners = list(Runner.objects.filter(pk__in=ticked.cleaned_data["ids"]).select_related("host"))
     if ticked.cleaned_data["action"] == "drain":
         said = _each(runners, _drain, by=actor(request), done="take no new jobs")
-        return respond(request, _TABLE, url, lambda: _list_context(request), said=said)
+        return respond(request, _TABLE, url, lambda: _list_context(request, query), said=said)
     busy = sum(is_busy(runner.facts_at(timezone.now())) for runner in runners)
     data = request.POST if "confirmed" in request.POST else None
     form = BulkDeregisterForm(data, ids=[runner.pk for runner in runners], busy=busy)
     if not form.is_valid():
-        return ask(request, _bulk_confirm(request, runners, busy), form)
+        return ask(request, _bulk_confirm(runners, busy, query.urlencode()), form)
     said = _each(
         runners,
         partial(_deregister, reason=form.cleaned_data["reason"], force=form.force),
         by=actor(request),
         done="are being removed" if form.force else "leave when their jobs end",
     )
-    return respond(request, _TABLE, url, lambda: _list_context(request), said=said)
+    return respond(request, _TABLE, url, lambda: _list_context(request, query), said=said)
+
+
+def _filters_in_force(request: FleetRequest) -> QueryDict:
+    """The filters of the list the person looks at; the form's own address is as old as the page."""
+    if request.htmx.current_url:
+        return QueryDict(urlsplit(request.htmx.current_url).query)
+    return request.GET
 
 
 def _drain(runner: Runner, *, by: Actor, now: datetime) -> None:
@@ -216,15 +224,15 @@ def _each(runners: Sequence[Runner], verb: _Verb, *, by: Actor, done: str) -> st
     return " ".join([f"{count} {noun} {done}.", *refusals])
 
 
-def _bulk_confirm(request: FleetRequest, runners: Sequence[Runner], busy: int) -> Confirm:
+def _bulk_confirm(runners: Sequence[Runner], busy: int, query: str) -> Confirm:
     count = f"{len(runners)} runner{'s' if len(runners) != 1 else ''}"
     jobs = {0: "None of them runs a job.", 1: "1 of them runs a job."}
     return Confirm(
         title=f"Deregister {count}?",
         text=f"{jobs.get(busy, f'{busy} of them run a job.')} Draining instead lets jobs finish.",
         button=f"Deregister {count}",
-        action=f"{reverse('runner-bulk')}?{request.GET.urlencode()}",
-        cancel_url=_list_url(request.GET.urlencode()),
+        action=f"{reverse('runner-bulk')}?{query}",
+        cancel_url=_list_url(query),
         target="#runners",
         danger=True,
     )
@@ -239,19 +247,18 @@ def _list_url(query: str) -> str:
     return f"{reverse('runner-list')}?{query}" if query else reverse("runner-list")
 
 
-def _list_context(request: FleetRequest) -> Context:
+def _list_context(request: FleetRequest, query: QueryDict) -> Context:
     now = timezone.now()
-    listing = list_runners(request.GET, now=now)
-    shown = Paginator(for_rows(listing.rows), PAGE_SIZE).get_page(request.GET.get("page"))
-    query = request.GET.urlencode()
+    listing = list_runners(query, now=now)
+    shown = Paginator(for_rows(listing.rows), PAGE_SIZE).get_page(query.get("page"))
     return {
         "now": now,
         "version": versions.fleet_version(request),
         "listing": listing,
         "page": shown,
         "rows": runner_rows(shown, now=now),
-        "query": query,
-        "list_url": _list_url(query),
+        "filters": query,
+        "list_url": _list_url(query.urlencode()),
     }
 
 

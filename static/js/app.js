@@ -150,6 +150,13 @@ document.addEventListener("change", (event) => {
   if (form) form.requestSubmit();
 });
 
+/* Addresses carry only the filters that are set */
+document.addEventListener("htmx:configRequest", (event) => {
+  if (event.detail.verb !== "get") return;
+  const { parameters } = event.detail;
+  for (const name of Object.keys(parameters)) if (parameters[name] === "") delete parameters[name];
+});
+
 /* Keys: silent in fields and dialogs, and when switched off (WCAG 2.1.4) */
 const shortcuts = $("[data-shortcuts-toggle]");
 if (shortcuts) {
