@@ -1,0 +1,102 @@
+"""`manage.py demo` as a newcomer meets it: real processes, twice on the same folder."""
+
+import re
+import signal
+from contextlib import closing
+
+import psutil
+import pytest
+import requests
+
+from tests.installation import Installation, RunningCommand, free_port, wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def demo(installation: Installation) -> Installation:
+    installation.variables["SIM_PORT"] = str(free_port())
+    return installation
+
+
+def finished_jobs(installation: Installation) -> int:
+    sql = "SELECT count(*) FROM runners_job WHERE status='completed' AND conclusion='success'"
+    count: int = installation.rows(sql)[0][0]
+    return count
+
+
+def host_ids(installation: Installation) -> list[tuple[int, str]]:
+    return installation.rows("SELECT id, name FROM runners_host ORDER BY name")
+
+
+def processes_of(installation: Installation) -> list[psutil.Process]:
+    """Everything on the machine whose command line or folder is this demonstration's."""
+    folder = str(installation.data_dir)
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(folder in text for text in (*process.cmdline(), process.cwd())):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def interrupt(command: RunningCommand) -> int:
+    command.process.send_signal(signal.SIGINT)
+    return command.process.wait(timeout=90)
+
+
+def sign_in(installation: Installation, output: str) -> requests.Response:
+    """Follow what the terminal says, as a person would."""
+    said = re.search(r"Sign in +(\S+) / (\S+)", output)
+    assert said
+    with closing(requests.Session()) as browser:
+        login = browser.get(f"{installation.base_url}/", timeout=10)
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', login.text)
+        assert token
+        fields = {"username": said[1], "password": said[2], "csrfmiddlewaretoken": token[1]}
+        return browser.post(login.url, data=fields, headers={"Referer": login.url}, timeout=10)
+
+
+def test_demo_shows_a_living_fleet_and_ends_whole_and_resumes(demo: Installation):
+    with demo.running("demo") as command:
+        wait_for("the invitation", lambda: "Sign in" in command.output(), seconds=90)
+        page = sign_in(demo, command.output())
+        assert page.status_code == 200
+        assert page.url == f"{demo.base_url}/"
+        wait_for("three hosts", lambda: "Three hosts report" in command.output(), seconds=90)
+        wait_for("a finished job", lambda: finished_jobs(demo), seconds=180)
+
+        assert interrupt(command) == 0
+        assert processes_of(demo) == []
+
+    hosts, jobs = host_ids(demo), finished_jobs(demo)
+    with demo.running("demo") as command:
+        wait_for("another finished job", lambda: finished_jobs(demo) > jobs, seconds=180)
+
+        assert interrupt(command) == 0
+        assert processes_of(demo) == []
+    assert host_ids(demo) == hosts
+
+
+def test_demo_names_the_port_that_is_taken(demo: Installation):
+    with demo.running("demo") as first:
+        wait_for("the invitation", lambda: "Sign in" in first.output(), seconds=90)
+
+        second = demo.manage("demo", DATA_DIR=str(demo.data_dir / "other"))
+
+        assert second.returncode == 1
+        assert (
+            second.stderr == f"CommandError: Port {demo.port} is taken: set PORT to another one.\n"
+        )
+
+
+def test_second_demo_in_the_same_folder_is_refused(demo: Installation):
+    with demo.running("demo") as first:
+        wait_for("the invitation", lambda: "Sign in" in first.output(), seconds=90)
+
+        second = demo.manage("demo", PORT=str(free_port()), SIM_PORT=str(free_port()))
+
+        assert second.returncode == 1
+        assert "A demonstration runs in this DATA_DIR already" in second.stderr
