@@ -6,13 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-
-from django.utils.dateparse import parse_datetime
+from datetime import datetime
 
 from runners.errors import InvalidRequest
 from runners.host_facts import Facts, parse_facts
 from runners.states import Phase
+from runners.untrusted import LARGEST_INTEGER, clean, integer, moment, number, text
 
 PROTOCOL = 1
 OLDEST_PROTOCOL = 1
@@ -109,9 +108,9 @@ def parse_enrol(data: Mapping[str, object]) -> EnrolRequest:
         code=_required_text(data, "code"),
         name=_required_text(data, "name"),
         facts=parse_facts(_required_object(data, "facts")),
-        agent_version=_text(data, "agent_version", 40),
-        site=_text(data, "site", 60),
-        slots=_integer(data, "slots"),
+        agent_version=text(data, "agent_version", 40),
+        site=text(data, "site", 60),
+        slots=integer(data, "slots", high=LARGEST_INTEGER),
     )
 
 
@@ -125,10 +124,10 @@ def parse_heartbeat(data: Mapping[str, object]) -> Report:
     facts = data.get("facts")
     sample = data.get("sample")
     return Report(
-        agent_version=_text(data, "agent_version", 40),
-        boot_id=_text(data, "boot_id", 64),
-        wanted_version=_integer(data, "wanted_version"),
-        at=_moment(data, "at"),
+        agent_version=text(data, "agent_version", 40),
+        boot_id=text(data, "boot_id", 64),
+        wanted_version=integer(data, "wanted_version"),
+        at=moment(data, "at"),
         facts=parse_facts(facts) if isinstance(facts, dict) else None,
         sample=parse_sample(sample) if isinstance(sample, dict) else None,
         digest=quiet_digest(data),
@@ -152,31 +151,31 @@ def quiet_digest(data: Mapping[str, object]) -> str:
 def _slot(item: object) -> SlotReport:
     if not isinstance(item, dict):
         raise InvalidRequest("Each slot must be an object.")
-    runner_id = _integer(item, "runner_id")
+    runner_id = integer(item, "runner_id")
     phase = item.get("phase")
-    if runner_id is None or phase not in Phase.values:
+    if runner_id is None or not phase or phase not in Phase.values:
         raise InvalidRequest("Each slot needs a runner_id and a known phase.")
     job = item.get("job")
     job = job if isinstance(job, dict) else {}
     return SlotReport(
         runner_id=runner_id,
         phase=Phase(str(phase)),
-        pid=_integer(item, "pid"),
-        process_started_at=_moment(item, "process_started_at"),
-        exit_code=_integer(item, "exit_code", low=-(2**31)),
-        reason=_text(item, "reason", 500),
-        job_name=_text(job, "name", 300),
-        job_started_at=_moment(job, "started_at"),
-        runner_version=_text(item, "runner_version", 40),
-        cpu_percent=_float(item, "cpu_percent"),
-        memory_bytes=_integer(item, "memory_bytes"),
+        pid=integer(item, "pid", high=LARGEST_INTEGER),
+        process_started_at=moment(item, "process_started_at"),
+        exit_code=integer(item, "exit_code", low=-LARGEST_INTEGER, high=LARGEST_INTEGER),
+        reason=text(item, "reason", 500),
+        job_name=text(job, "name", 300),
+        job_started_at=moment(job, "started_at"),
+        runner_version=text(item, "runner_version", 40),
+        cpu_percent=number(item, "cpu_percent"),
+        memory_bytes=integer(item, "memory_bytes"),
     )
 
 
 def _entry(item: object) -> JournalEntry:
     if not isinstance(item, dict):
         raise InvalidRequest("Each journal entry must be an object.")
-    seq, at, kind = _integer(item, "seq"), _moment(item, "at"), _text(item, "kind", 40)
+    seq, at, kind = integer(item, "seq"), moment(item, "at"), text(item, "kind", 40)
     if seq is None or at is None or not kind:
         raise InvalidRequest("Each journal entry needs seq, at and kind.")
     detail = item.get("detail")
@@ -184,7 +183,7 @@ def _entry(item: object) -> JournalEntry:
         seq=seq,
         at=at,
         kind=kind,
-        runner_id=_integer(item, "runner_id"),
+        runner_id=integer(item, "runner_id"),
         detail=detail if isinstance(detail, dict) else {},
     )
 
@@ -192,13 +191,13 @@ def _entry(item: object) -> JournalEntry:
 def parse_sample(item: Mapping[str, object]) -> SampleReport:
     """Read the SAMPLE object of a heartbeat; what is not a number reads as nothing used."""
     return SampleReport(
-        cpu_percent=_float(item, "cpu_percent") or 0.0,
-        memory_used_bytes=_integer(item, "memory_used_bytes") or 0,
-        disk_used_bytes=_integer(item, "disk_used_bytes") or 0,
-        load1=_float(item, "load1"),
-        network_sent_bytes=_integer(item, "network_sent_bytes"),
-        network_received_bytes=_integer(item, "network_received_bytes"),
-        temperature_celsius=_float(item, "temperature_celsius"),
+        cpu_percent=number(item, "cpu_percent") or 0.0,
+        memory_used_bytes=integer(item, "memory_used_bytes") or 0,
+        disk_used_bytes=integer(item, "disk_used_bytes") or 0,
+        load1=number(item, "load1"),
+        network_sent_bytes=integer(item, "network_sent_bytes"),
+        network_received_bytes=integer(item, "network_received_bytes"),
+        temperature_celsius=number(item, "temperature_celsius"),
     )
 
 
@@ -210,16 +209,11 @@ def _check_protocol(data: Mapping[str, object]) -> None:
         raise ProtocolTooOld(f"This agent speaks protocol {protocol}; upgrade it to {PROTOCOL}.")
 
 
-def _text(data: Mapping[str, object], key: str, limit: int) -> str:
-    value = data.get(key)
-    return value.replace("\x00", "")[:limit] if isinstance(value, str) else ""
-
-
 def _required_text(data: Mapping[str, object], key: str) -> str:
     value = data.get(key)
     if not isinstance(value, str) or not value.strip():
         raise InvalidRequest(f"{key} is missing.")
-    return value.strip()
+    return clean(value.strip())
 
 
 def _required_object(data: Mapping[str, object], key: str) -> Mapping[str, object]:
@@ -227,28 +221,3 @@ def _required_object(data: Mapping[str, object], key: str) -> Mapping[str, objec
     if not isinstance(value, dict):
         raise InvalidRequest(f"{key} is missing: it must be an object.")
     return value
-
-
-def _integer(data: Mapping[str, object], key: str, *, low: int = 0) -> int | None:
-    value = data.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**63:
-        return None
-    return value
-
-
-def _float(data: Mapping[str, object], key: str) -> float | None:
-    value = data.get(key)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _moment(data: Mapping[str, object], key: str) -> datetime | None:
-    value = data.get(key)
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = parse_datetime(value)
-    except ValueError:
-        return None
-    if moment is None:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

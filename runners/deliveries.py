@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-
-from django.utils.dateparse import parse_datetime
+from datetime import datetime
 
 from runners import jobs, lifecycle
 from runners.jobs import JobFacts
 from runners.models import Delivery
+from runners.untrusted import LARGEST_INTEGER, integer, moment, text
 
 JOB_ACTIONS = ("queued", "waiting", "in_progress", "completed")
 
@@ -46,39 +45,25 @@ def job_facts(payload: Mapping[str, object]) -> JobFacts | None:
     repository = payload.get("repository")
     if not isinstance(job, dict) or not isinstance(repository, dict):
         return None
-    github_id, run_id = job.get("id"), job.get("run_id")
-    created = _moment(job.get("created_at")) or _moment(job.get("started_at"))
-    if not isinstance(github_id, int) or not isinstance(run_id, int) or created is None:
+    github_id, run_id = integer(job, "id"), integer(job, "run_id")
+    created = moment(job, "created_at") or moment(job, "started_at")
+    if github_id is None or run_id is None or created is None:
         return None
-    attempt = job.get("run_attempt")
     labels = job.get("labels")
     return JobFacts(
         github_id=github_id,
         run_id=run_id,
-        run_attempt=attempt if isinstance(attempt, int) else 1,
-        repository=_text(repository.get("full_name")),
-        workflow_name=_text(job.get("workflow_name")),
-        name=_text(job.get("name")),
+        run_attempt=integer(job, "run_attempt", low=1, high=LARGEST_INTEGER) or 1,
+        repository=text(repository, "full_name", 200),
+        workflow_name=text(job, "workflow_name", 300),
+        name=text(job, "name", 300),
         labels=[str(label) for label in labels] if isinstance(labels, list) else [],
-        html_url=_text(job.get("html_url")),
-        head_branch=_text(job.get("head_branch")),
-        status=_text(job.get("status")),
-        conclusion=_text(job.get("conclusion")),
-        runner_name=_text(job.get("runner_name")),
+        html_url=text(job, "html_url", 500),
+        head_branch=text(job, "head_branch", 255),
+        status=text(job, "status", 20),
+        conclusion=text(job, "conclusion", 20),
+        runner_name=text(job, "runner_name", 64),
         created_at=created,
-        started_at=_moment(job.get("started_at")),
-        completed_at=_moment(job.get("completed_at")),
+        started_at=moment(job, "started_at"),
+        completed_at=moment(job, "completed_at"),
     )
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _moment(value: object) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    moment = parse_datetime(value)
-    if moment is None:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from runners.models import Host
+from runners.untrusted import LARGEST_INTEGER, integer, number, text
 
 TEXT_LIMIT = 100
 
@@ -48,21 +49,21 @@ def parse_facts(data: Mapping[str, object]) -> Facts:
     """Read the FACTS object of an agent message; unknown keys are ignored, wrong types read as not
     known."""
     return Facts(
-        hostname=_text(data, "hostname", 253),
-        os=_text(data, "os", 20),
-        os_version=_text(data, "os_version"),
-        kernel=_text(data, "kernel"),
-        architecture=_text(data, "architecture", 20),
-        kernel_architecture=_text(data, "kernel_architecture", 20),
+        hostname=text(data, "hostname", 253),
+        os=text(data, "os", 20),
+        os_version=text(data, "os_version", TEXT_LIMIT),
+        kernel=text(data, "kernel", TEXT_LIMIT),
+        architecture=text(data, "architecture", 20),
+        kernel_architecture=text(data, "kernel_architecture", 20),
         emulated=data.get("emulated") is True,
         posing=data.get("posing") is True,
-        cpu_count=_number(data, "cpu_count"),
-        memory_bytes=_number(data, "memory_bytes"),
-        disk_total_bytes=_number(data, "disk_total_bytes"),
-        boot_id=_text(data, "boot_id", 64),
+        cpu_count=integer(data, "cpu_count", high=LARGEST_INTEGER),
+        memory_bytes=integer(data, "memory_bytes"),
+        disk_total_bytes=integer(data, "disk_total_bytes"),
+        boot_id=text(data, "boot_id", 64),
         gpus=_gpus(data.get("gpus")),
-        gpu_source=_text(data, "gpu_source", 200),
-        clock_skew_seconds=_float(data, "clock_skew_seconds"),
+        gpu_source=text(data, "gpu_source", 200),
+        clock_skew_seconds=number(data, "clock_skew_seconds"),
     )
 
 
@@ -106,29 +107,12 @@ def _gpus(value: object) -> tuple[Gpu, ...]:
         return ()
     return tuple(
         Gpu(
-            vendor=_text(item, "vendor", 20),
-            model=_text(item, "model"),
-            memory_bytes=_number(item, "memory_bytes"),
-            driver=_text(item, "driver", 40),
-            uuid=_text(item, "uuid"),
+            vendor=text(item, "vendor", 20),
+            model=text(item, "model", TEXT_LIMIT),
+            memory_bytes=integer(item, "memory_bytes"),
+            driver=text(item, "driver", 40),
+            uuid=text(item, "uuid", TEXT_LIMIT),
         )
         for item in value[:64]
         if isinstance(item, dict)
     )
-
-
-def _text(data: Mapping[str, object], key: str, limit: int = TEXT_LIMIT) -> str:
-    value = data.get(key)
-    return value[:limit] if isinstance(value, str) else ""
-
-
-def _number(data: Mapping[str, object], key: str) -> int | None:
-    value = data.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        return None
-    return value
-
-
-def _float(data: Mapping[str, object], key: str) -> float | None:
-    value = data.get(key)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

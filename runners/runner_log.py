@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import transaction
 
 from runners.models import Runner, RunnerLog
+from runners.untrusted import clean
 
 KEEP_CHARACTERS = 64 * 1024
 CHUNK_LIMIT = 16 * 1024
@@ -17,7 +18,7 @@ def append(runner: Runner, *, offset: int, text: str, now: datetime) -> int:
 
     A chunk told before is dropped; a gap (the agent rotated its file) is marked in the text.
     """
-    text = text.replace("\x00", "")[:CHUNK_LIMIT]
+    text = clean(text[:CHUNK_LIMIT])
     with transaction.atomic():
         log, _ = RunnerLog.objects.select_for_update().get_or_create(
             runner=runner, defaults={"updated_at": now}

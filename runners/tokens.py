@@ -39,7 +39,7 @@ def prefix_of(text: str, kind: str) -> str:
     parts = text.split("_", 2)
     if len(parts) != 3 or parts[0] != kind or len(parts[1]) != PREFIX_LENGTH:
         return ""
-    return parts[1]
+    return parts[1] if parts[1].isascii() and parts[1].isalnum() else ""
 
 
 def matches(text: str, sha256: str) -> bool:

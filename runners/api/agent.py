@@ -13,8 +13,11 @@ from runners.api.responses import api_view, json_body, ok, refused
 from runners.errors import InvalidRequest, NotPermitted
 from runners.github.errors import GitHubError, GitHubUnavailable, RateLimited
 from runners.models import Host, Runner
+from runners.untrusted import integer
 
 HEARTBEAT_LIMIT_BYTES = 16 * 1024 * 4
+LOG_LIMIT_BYTES = 128 * 1024  # a chunk of characters that JSON writes with six bytes each
+LARGEST_OFFSET = 2**53
 
 
 @api_view("POST")
@@ -72,9 +75,8 @@ def jit_config(request: HttpRequest, pk: int) -> HttpResponse:
     if not runner.ephemeral:
         raise InvalidRequest("This runner is persistent: ask for a registration.")
     try:
-        jit = registrations.issue_jit(
-            runner, github=wiring.github_client(runner.scope), now=wiring.now()
-        )
+        with wiring.github_client(runner.scope) as github:
+            jit = registrations.issue_jit(runner, github=github, now=wiring.now())
     except GitHubError as error:
         return _github_said_no(error)
     return _secret(ok(github_id=jit.github_id, encoded_jit_config=jit.encoded_jit_config))
@@ -87,9 +89,8 @@ def registration(request: HttpRequest, pk: int) -> HttpResponse:
     if runner.ephemeral:
         raise InvalidRequest("This runner is ephemeral: ask for a JIT config.")
     try:
-        made = registrations.issue_registration(
-            runner, github=wiring.github_client(runner.scope), now=wiring.now()
-        )
+        with wiring.github_client(runner.scope) as github:
+            made = registrations.issue_registration(runner, github=github, now=wiring.now())
     except GitHubError as error:
         return _github_said_no(error)
     return _secret(
@@ -110,9 +111,9 @@ def registration(request: HttpRequest, pk: int) -> HttpResponse:
 def log(request: HttpRequest, pk: int) -> HttpResponse:
     """Keep the newest output of a runner's process."""
     host = beats.authenticate(_bearer(request))
-    data = json_body(request)
-    offset, text = data.get("offset"), data.get("text")
-    if not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
+    data = json_body(request, limit=LOG_LIMIT_BYTES)
+    offset, text = integer(data, "offset", high=LARGEST_OFFSET), data.get("text")
+    if offset is None:
         raise InvalidRequest("offset is missing: it must be a number of characters.")
     if not isinstance(text, str):
         raise InvalidRequest("text is missing.")

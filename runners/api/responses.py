@@ -49,7 +49,7 @@ def json_body(request: HttpRequest, *, limit: int = BODY_LIMIT_BYTES) -> Mapping
         raise BodyTooLarge(f"The body is over {limit} bytes.")
     try:
         data = json.loads(request.body or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest("The body is not JSON.") from error
     if not isinstance(data, dict):
         raise InvalidRequest("The body must be a JSON object.")

@@ -11,7 +11,7 @@ from runners.api.responses import api_view, ok, refused
 from runners.github.webhooks import BadDelivery, read_delivery
 from runners.models import Delivery, Scope
 
-BODY_LIMIT_BYTES = 5 * 1024 * 1024
+BODY_LIMIT_BYTES = 2 * 1024 * 1024  # below Django's own limit, whose refusal is a page
 KEPT_EVENTS = ("workflow_job", "workflow_run", "ping", "meta", "installation")
 
 
