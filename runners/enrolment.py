@@ -13,7 +13,14 @@ from django.db.models import F
 
 from runners import audit, lifecycle, tokens
 from runners.audit import Actor
-from runners.errors import Gone, InvalidRequest, NotPermitted
+from runners.errors import (
+    Gone,
+    IllegalTransition,
+    InvalidRequest,
+    NameTaken,
+    NotPermitted,
+    StaleState,
+)
 from runners.host_facts import Facts, apply_facts
 from runners.models import EnrolmentCode, Event, Host, Runner
 from runners.states import RunnerState
@@ -80,7 +87,7 @@ def enrol(
     """Turn a valid code into a host with an agent token.
 
     A retired host of the same name comes back as itself, with its history. Raises NotPermitted for
-    an unknown code, Gone for a used or expired one, InvalidRequest for a bad or taken name.
+    an unknown code, Gone for a used or expired one, NameTaken, InvalidRequest for a bad name.
     """
     prefix = tokens.prefix_of(code_text, tokens.ENROLMENT_KIND)
     code = EnrolmentCode.objects.filter(prefix=prefix).first() if prefix else None
@@ -98,7 +105,7 @@ def enrol(
             raise Gone("This enrolment code was used or has run out. Make a new one under Hosts.")
         host = Host.objects.filter(name=name).first() or Host(name=name)
         if host.pk is not None and host.retired_at is None:
-            raise InvalidRequest(
+            raise NameTaken(
                 f"A host named {name} is already enrolled. Retire it first, or choose another name."
             )
         host.site = site or code.site or host.site
@@ -121,7 +128,7 @@ def enrol(
             with transaction.atomic():
                 host.save()
         except IntegrityError as error:
-            raise InvalidRequest(f"A host named {name} was enrolled a moment ago.") from error
+            raise NameTaken(f"A host named {name} was enrolled a moment ago.") from error
         EnrolmentCode.objects.filter(pk=code.pk).update(host=host)
         agent = Actor(Event.ActorKind.AGENT, name)
         audit.record(
@@ -179,14 +186,18 @@ def drain_host(
     for runner in Runner.objects.filter(
         host=host, state__in=[RunnerState.PROVISIONING, RunnerState.ACTIVE]
     ):
-        lifecycle.drain(runner, by=by, reason=reason, now=now, deadline_at=deadline_at)
+        try:
+            lifecycle.drain(runner, by=by, reason=reason, now=now, deadline_at=deadline_at)
+        except (StaleState, IllegalTransition):
+            continue  # it moved a moment ago, and every move from here leads out
         drained.append(runner)
     return drained
 
 
 def retire(host: Host, *, by: Actor, reason: str, now: datetime) -> Event:
-    """Take a host out for good: its token stops working, its runners leave GitHub, its history
-    stays.
+    """Take a host out for good: its runners leave GitHub, its history stays.
+
+    Its token opens nothing any more; it is kept so that the agent can be told why (410) and end.
 
     Raises InvalidRequest while a job may be running there: drain the host first.
     """
@@ -200,10 +211,6 @@ def retire(host: Host, *, by: Actor, reason: str, now: datetime) -> Event:
             )
         if not Host.objects.filter(pk=host.pk, retired_at__isnull=True).update(
             retired_at=now,
-            token_prefix="",
-            token_sha256="",
-            next_token_prefix="",
-            next_token_sha256="",
             wanted_version=F("wanted_version") + 1,
         ):
             raise InvalidRequest(f"{host.name} was already retired.")

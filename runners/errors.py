@@ -29,6 +29,10 @@ class InvalidRequest(FleetError):
     """What was asked for contradicts itself or a rule; the message names the rule."""
 
 
+class NameTaken(FleetError):
+    """Somebody else has the name that was asked for."""
+
+
 class NotPermitted(FleetError):
     """The token or code shown does not open this door."""
 

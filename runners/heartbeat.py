@@ -24,10 +24,10 @@ from runners.agent_messages import (
     quiet_digest,
 )
 from runners.audit import Actor
-from runners.errors import IllegalTransition, NotPermitted, StaleState
+from runners.errors import Gone, IllegalTransition, NotPermitted, StaleState
 from runners.host_facts import apply_facts
 from runners.models import Event, Host, Runner, RunnerPackage, Sample
-from runners.states import PROCESS_ENDED, GitHubStatus, Phase, RunnerState
+from runners.states import PROCESS_ENDED, SERVING, GitHubStatus, Phase, RunnerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ def quick(
         sampled_at__gt=now - timedelta(seconds=policy.sample_seconds - 1),
         offline_noted_at__isnull=True,
         token_rotation_asked_at__isnull=True,
+        retired_at__isnull=True,
     ).update(
         last_seen_at=now,
         late_after=now + timedelta(seconds=policy.late_after_seconds),
@@ -111,7 +112,16 @@ def quick(
 
 
 def authenticate(token: str) -> Host:
-    """Return the host this bearer token speaks for. Raises NotPermitted."""
+    """Return the host this bearer token speaks for. Raises NotPermitted, Gone for a retired one."""
+    host = _host_of(token)
+    if host is None:
+        raise NotPermitted("This agent token is not known here. Enrol the host again.")
+    if host.retired_at is not None:
+        raise Gone(f"{host.name} was retired. Enrol it again to bring it back.")
+    return host
+
+
+def _host_of(token: str) -> Host | None:
     prefix = tokens.prefix_of(token, tokens.AGENT_KIND)
     if prefix:
         host = Host.objects.filter(token_prefix=prefix).first()
@@ -120,7 +130,7 @@ def authenticate(token: str) -> Host:
         host = Host.objects.filter(next_token_prefix=prefix).first()
         if host is not None and tokens.matches(token, host.next_token_sha256):
             return host
-    raise NotPermitted("This agent token is not known here. Enrol the host again.")
+    return None
 
 
 def receive(host: Host, token: str, report: Report, *, policy: Policy, now: datetime) -> Answer:
@@ -173,9 +183,6 @@ def _update_host(host: Host, token: str, report: Report, *, policy: Policy, now:
         if _sample_due(host, policy, now):
             changed["sampled_at"] = now
             _keep_sample(host, report.sample, now)
-    if report.journal:
-        last = max(entry.seq for entry in report.journal)
-        changed["journal_seq"] = max(last, host.journal_seq)
     if host.next_token_sha256 and tokens.matches(token, host.next_token_sha256):
         changed |= {
             "token_prefix": host.next_token_prefix,
@@ -198,8 +205,7 @@ def _update_host(host: Host, token: str, report: Report, *, policy: Policy, now:
         )
     Host.objects.filter(pk=host.pk).update(**changed)
     for name, value in changed.items():
-        if name != "journal_seq":  # the entries above the old number are still to be read
-            setattr(host, name, value)
+        setattr(host, name, value)
 
 
 def _sample_columns(sample: SampleReport | None) -> dict[str, object]:
@@ -277,17 +283,18 @@ def _conclude(runner: Runner, was: Phase, *, now: datetime, by: Actor) -> None:
     if phase == Phase.LISTENING and state == RunnerState.PROVISIONING and was != phase:
         lifecycle.wake_reconcile(runner.scope_id)
     elif phase == Phase.GONE and state == RunnerState.REMOVING:
-        if runner.github_deleted_at is not None or runner.github_id is None:
+        if runner.github_deleted_at is not None:
             lifecycle.finish(runner, reason=runner.state_reason, now=now, by=by)
         elif was != phase:
             lifecycle.wake_reconcile(runner.scope_id)
     elif phase == Phase.GONE and state == RunnerState.FAILED:
-        if runner.github_deleted_at is not None or runner.github_id is None:
-            lifecycle.release_slot(runner)
-        elif was != phase:
+        lifecycle.release_slot(runner)
+        if runner.github_deleted_at is None:
             lifecycle.wake_reconcile(runner.scope_id)
-    elif phase == Phase.FAILED and state in (RunnerState.PROVISIONING, RunnerState.ACTIVE):
+    elif phase == Phase.FAILED and state in SERVING:
         lifecycle.fail(runner, reason=runner.phase_reason or "Could not start", now=now, by=by)
+    elif phase == Phase.GONE and state in SERVING:
+        lifecycle.fail(runner, reason="Its host does not have it any more", now=now, by=by)
     elif phase in (Phase.EXITED, Phase.FAILED, Phase.GONE) and state == RunnerState.DRAINING:
         if was != phase:
             lifecycle.wake_reconcile(runner.scope_id)
@@ -298,7 +305,7 @@ def _conclude(runner: Runner, was: Phase, *, now: datetime, by: Actor) -> None:
 def _conclude_ephemeral_exit(
     runner: Runner, state: RunnerState, *, now: datetime, by: Actor
 ) -> None:
-    if state not in (RunnerState.PROVISIONING, RunnerState.ACTIVE):
+    if state not in SERVING:
         return
     if runner.exit_code == 0:
         with transaction.atomic():
@@ -313,13 +320,20 @@ def _conclude_ephemeral_exit(
 
 def _read_journal(host: Host, report: Report, seen: dict[int, Runner]) -> None:
     """Count what finished since the last heartbeat we took; told twice, it counts once."""
-    for entry in report.journal:
-        if entry.seq <= host.journal_seq:
-            continue
-        host.journal_seq = entry.seq
-        runner = seen.get(entry.runner_id or 0)
-        if runner is not None and entry.kind == "job-completed":
-            Runner.objects.filter(pk=runner.pk).update(jobs_done=F("jobs_done") + 1)
+    news = [entry for entry in report.journal if entry.seq > host.journal_seq]
+    if not news:
+        return
+    last = max(entry.seq for entry in news)
+    with transaction.atomic():
+        ours = Host.objects.filter(pk=host.pk, journal_seq=host.journal_seq)
+        if not ours.update(journal_seq=last):
+            # The same heartbeat came twice at once, and the other one was counted
+            host.refresh_from_db(fields=["journal_seq"])
+            return
+        for entry in news:
+            if entry.runner_id in seen and entry.kind == "job-completed":
+                Runner.objects.filter(pk=entry.runner_id).update(jobs_done=F("jobs_done") + 1)
+    host.journal_seq = last
 
 
 def _rotate_token(host: Host) -> str:

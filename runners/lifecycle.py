@@ -7,6 +7,7 @@ converge on it.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from runners.models import Event, Host, Label, Pool, Runner, Scope
 from runners.states import TRANSITIONS, RunnerState
 
 NAME_LIMIT = 64
+NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{NAME_LIMIT}}}")
 LABEL_LIMIT = 256
 LABELS_LIMIT = 100
 COUNT_LIMIT = 100
@@ -167,11 +169,13 @@ def drain(
     """
     if runner.state == RunnerState.DRAINING:
         with transaction.atomic():
-            _update_if(runner, RunnerState.DRAINING, drain_deadline_at=deadline_at)
+            _update_if(
+                runner, RunnerState.DRAINING, drain_deadline_at=deadline_at, state_reason=reason
+            )
             event = audit.record(
                 runner, "runner.drain-update", by=by, at=now, reason=reason, became="draining"
             )
-        runner.drain_deadline_at = deadline_at
+        runner.drain_deadline_at, runner.state_reason = deadline_at, reason
         return event
     with transaction.atomic():
         event = transition(runner, RunnerState.DRAINING, by=by, reason=reason, now=now)
@@ -183,14 +187,14 @@ def drain(
 
 def stop_drain(runner: Runner, *, by: Actor, reason: str, now: datetime) -> Event:
     """Give a draining runner back to work, as long as GitHub still has it."""
-    if runner.github_deleted_at is not None:
-        raise InvalidRequest(
-            f"{runner.name} is already deregistered at GitHub, so its drain can't be stopped."
-        )
     with transaction.atomic():
         event = transition(runner, RunnerState.ACTIVE, by=by, reason=reason, now=now)
-        Runner.objects.filter(pk=runner.pk).update(drain_deadline_at=None)
-        runner.drain_deadline_at = None
+        registered = Runner.objects.filter(pk=runner.pk, github_deleted_at__isnull=True)
+        if not registered.update(drain_deadline_at=None):
+            raise InvalidRequest(
+                f"{runner.name} is already deregistered at GitHub, so its drain can't be stopped."
+            )
+    runner.drain_deadline_at = None
     return event
 
 
@@ -208,7 +212,8 @@ def deregister(
                 event = transition(runner, RunnerState.REMOVING, by=by, reason=reason, now=now)
                 wake_reconcile(runner.scope_id)
             return event
-        return drain(runner, by=by, reason=reason, now=now)
+        deadline = runner.drain_deadline_at if runner.state == RunnerState.DRAINING else None
+        return drain(runner, by=by, reason=reason, now=now, deadline_at=deadline)
     if not reason.strip():
         raise InvalidRequest("Say why: forcing a runner out fails the job on it.")
     with transaction.atomic():
@@ -296,8 +301,8 @@ def edit_labels(
             "runner.labels",
             by=by,
             at=now,
-            was=", ".join(was)[:200],
-            became=", ".join(sorted(wanted))[:200],
+            was=", ".join(was),
+            became=", ".join(sorted(wanted)),
             reason=reason,
         )
         async_task("runners.tasks.push_labels", runner.pk)
@@ -329,28 +334,30 @@ def get_labels(names: Iterable[str]) -> list[Label]:
     rows = []
     for name in names:
         row = Label.objects.filter(name__iexact=name).first()
-        rows.append(row or Label.objects.create(name=name))
+        if row is None:
+            try:
+                with transaction.atomic():
+                    row = Label.objects.create(name=name)
+            except IntegrityError:  # somebody else made it in the same moment
+                row = Label.objects.get(name__iexact=name)
+        rows.append(row)
     return rows
 
 
 def runner_name(pattern: str, *, host: Host, pool: Pool | None) -> str:
     """Return a fresh name of at most 64 characters; always holds the host's name and a random
-    part."""
+    part.
+
+    A pool's name is cut where the whole would be too long; GitHub takes no more.
+    """
     for part in ("{host}", "{random}"):
         if part not in pattern:
             pattern = f"{pattern}-{part}"
-    values = {
-        "{host}": host.name,
-        "{pool}": pool.name if pool else "runner",
-        "{random}": secrets.token_hex(4),
-    }
-    name = pattern
-    for part, value in values.items():
-        name = name.replace(part, value)
-    if (
-        len(name) > NAME_LIMIT
-        or not name.replace("-", "").replace("_", "").replace(".", "").isalnum()
-    ):
+    name = pattern.replace("{host}", host.name).replace("{random}", secrets.token_hex(4))
+    pool_name = pool.name if pool else "runner"
+    room = NAME_LIMIT - len(name.replace("{pool}", ""))
+    name = name.replace("{pool}", pool_name[: max(1, room // max(1, name.count("{pool}")))])
+    if not NAME.fullmatch(name):
         raise InvalidRequest(
             f"Runner names are letters, digits, - _ and ., at most {NAME_LIMIT}: {name}"
         )

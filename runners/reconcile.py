@@ -17,14 +17,21 @@ from django.db import transaction
 from runners import audit, lifecycle
 from runners.audit import Actor
 from runners.errors import IllegalTransition, StaleState
-from runners.github.errors import GitHubError, NotFound, PartialResult, RunnerBusy
+from runners.github.errors import (
+    GitHubError,
+    NotFound,
+    PartialResult,
+    RateLimited,
+    RunnerBusy,
+)
 from runners.github.types import Runner as GitHubRunner
 from runners.models import Runner, RunnerPackage, Scope
 from runners.registry import RunnerRegistry, path_of
-from runners.states import PROCESS_ENDED, GitHubStatus, Phase, RunnerState
+from runners.states import PROCESS_ENDED, SERVING, GitHubStatus, Phase, RunnerState
 
 BY = Actor.system("reconcile")
 GONE_AT_GITHUB_GRACE = timedelta(seconds=90)
+REGISTRATION_IN_FLIGHT = timedelta(seconds=60)
 RELEASES_KNOWN_FOR = timedelta(hours=1)
 LEASE_SECONDS = 60
 
@@ -79,6 +86,8 @@ def reconcile_scope(
     ours = list(
         Runner.objects.maybe_at_github().filter(scope=scope).select_related("host").order_by("pk")
     )
+    # Moves that need no call come first: a spent API budget must not keep them back
+    ours.sort(key=lambda runner: runner.state not in SERVING)
     foreign = _write_facts(ours, listed, complete=complete, now=now)
     _note_seen(scope, foreign, now)
     moved = deleted = 0
@@ -86,11 +95,14 @@ def reconcile_scope(
         try:
             was_deleted = runner.github_deleted_at is not None
             moved += _step(runner, scope, github, deadlines, complete=complete, now=now)
-            deleted += not was_deleted and runner.github_deleted_at is not None
         except (StaleState, IllegalTransition):
             continue  # another writer moved it first; the next pass sees where it is
+        except RateLimited as error:
+            _note_error(scope, error)
+            break  # the rest would only be refused too
         except GitHubError as error:
             _note_error(scope, error)
+        deleted += not was_deleted and runner.github_deleted_at is not None
     return Summary(len(listed), complete, foreign, moved, deleted)
 
 
@@ -138,7 +150,8 @@ def _write_facts(
 ) -> int:
     """Write what GitHub says into our rows; returns how many runners there are not ours."""
     by_id = {runner.github_id: runner for runner in ours if runner.github_id is not None}
-    by_name = {runner.name.lower(): runner for runner in ours if runner.github_id is None}
+    # Names are unique in a scope: the same name with another id is ours, from a lost answer
+    by_name = {r.name.lower(): r for r in ours if r.state != RunnerState.REMOVED}
     seen: set[int] = set()
     changed: list[Runner] = []
     foreign = 0
@@ -153,6 +166,8 @@ def _write_facts(
     if complete:
         for runner in ours:
             missing = runner.pk not in seen and runner.github_id is not None
+            if runner.registered_at and runner.registered_at > now - REGISTRATION_IN_FLIGHT:
+                continue  # it may have registered after GitHub had made the list
             if missing and runner.github_status != GitHubStatus.ABSENT:
                 runner.github_status, runner.github_busy = GitHubStatus.ABSENT, False
                 runner.github_seen_at = now
@@ -160,7 +175,14 @@ def _write_facts(
     if changed:
         Runner.objects.bulk_update(
             changed,
-            ["github_id", "github_status", "github_busy", "github_labels", "github_seen_at"],
+            [
+                "github_id",
+                "github_status",
+                "github_busy",
+                "github_labels",
+                "github_seen_at",
+                "github_deleted_at",
+            ],
             batch_size=200,
         )
     return foreign
@@ -175,6 +197,7 @@ def _take(runner: Runner, there: GitHubRunner, now: datetime) -> bool:
         return False
     runner.github_id, runner.github_status, runner.github_busy, runner.github_labels = said
     runner.github_seen_at = now
+    runner.github_deleted_at = None  # it registered after all, or again
     return True
 
 
@@ -193,12 +216,12 @@ def _step(
     if runner.state == RunnerState.ACTIVE:
         return _step_active(runner, complete=complete, now=now)
     if runner.state == RunnerState.DRAINING:
-        return _step_draining(runner, scope, github, now=now)
+        return _step_draining(runner, scope, github, complete=complete, now=now)
     if runner.state == RunnerState.REMOVING:
-        return _step_removing(runner, scope, github, now=now)
+        return _step_removing(runner, scope, github, complete=complete, now=now)
     if runner.state == RunnerState.REMOVED:
-        return int(_deleted_at_github(runner, scope, github, now))
-    return _step_failed(runner, scope, github, now=now)
+        return int(_deleted_at_github(runner, scope, github, complete=complete, now=now))
+    return _step_failed(runner, scope, github, complete=complete, now=now)
 
 
 def _step_provisioning(runner: Runner, deadlines: Deadlines, *, now: datetime) -> int:
@@ -241,8 +264,11 @@ def _step_active(runner: Runner, *, complete: bool, now: datetime) -> int:
     return 0
 
 
-def _step_draining(runner: Runner, scope: Scope, github: RunnerRegistry, *, now: datetime) -> int:
-    if _deleted_at_github(runner, scope, github, now):
+def _step_draining(
+    runner: Runner, scope: Scope, github: RunnerRegistry, *, complete: bool, now: datetime
+) -> int:
+    unregistered = runner.github_id is None and complete and runner.phase != Phase.BUSY
+    if unregistered or _deleted_at_github(runner, scope, github, complete=complete, now=now):
         lifecycle.retire_registration(
             runner, reason=runner.state_reason or "Drained", now=now, by=BY
         )
@@ -260,37 +286,51 @@ def _step_draining(runner: Runner, scope: Scope, github: RunnerRegistry, *, now:
     return 0
 
 
-def _step_removing(runner: Runner, scope: Scope, github: RunnerRegistry, *, now: datetime) -> int:
+def _step_removing(
+    runner: Runner, scope: Scope, github: RunnerRegistry, *, complete: bool, now: datetime
+) -> int:
     """Gone at GitHub and gone on the host, in either order, closes the row."""
-    if not _deleted_at_github(runner, scope, github, now):
+    if not _deleted_at_github(runner, scope, github, complete=complete, now=now):
         return 0
     # The host may have reported since we read the row
     runner.refresh_from_db(fields=["phase", "state"])
-    if runner.phase == Phase.GONE or runner.host.retired_at is not None:
+    if _host_let_go(runner):
         lifecycle.finish(runner, reason=runner.state_reason, now=now, by=BY)
         return 1
     return 0
 
 
-def _step_failed(runner: Runner, scope: Scope, github: RunnerRegistry, *, now: datetime) -> int:
-    """A failed runner keeps its row and its reason; its registration and slot are given back."""
-    if runner.slot is None and runner.github_deleted_at is not None:
-        return 0
-    if not _deleted_at_github(runner, scope, github, now):
-        return 0
-    if runner.slot is not None:
-        runner.refresh_from_db(fields=["phase"])
-        if runner.phase == Phase.GONE or runner.host.retired_at is not None:
-            lifecycle.release_slot(runner)
-            return 1
-    return 0
+def _step_failed(
+    runner: Runner, scope: Scope, github: RunnerRegistry, *, complete: bool, now: datetime
+) -> int:
+    """A failed runner keeps its row and its reason; its slot and registration are given back."""
+    released = runner.slot is not None and _host_let_go(runner)
+    if released:
+        lifecycle.release_slot(runner)
+    _deleted_at_github(runner, scope, github, complete=complete, now=now)
+    return int(released)
 
 
-def _deleted_at_github(runner: Runner, scope: Scope, github: RunnerRegistry, now: datetime) -> bool:
-    """Make sure GitHub no longer has the runner; False while a job is on it."""
+def _host_let_go(runner: Runner) -> bool:
+    """Whether nothing of the runner is left on its host, so that it can't register any more."""
+    return runner.phase == Phase.GONE or runner.host.retired_at is not None
+
+
+def _deleted_at_github(
+    runner: Runner, scope: Scope, github: RunnerRegistry, *, complete: bool, now: datetime
+) -> bool:
+    """Make sure GitHub does not have the runner; False while a job is on it, or while it may come.
+
+    A runner whose id we do not know may still register, or have done so in an answer that was lost:
+    it is not there once a whole list without its name was read after its host had let go of it.
+    """
     if runner.github_deleted_at is not None:
         return True
-    if runner.github_id is not None and runner.github_status != GitHubStatus.ABSENT:
+    if runner.github_id is None:
+        before = runner.observed_at is None or runner.observed_at <= now
+        if not (complete and before and _host_let_go(runner)):
+            return False
+    elif runner.github_status != GitHubStatus.ABSENT:
         if runner.phase == Phase.BUSY and not runner.force:
             return False  # the host says a job runs: do not even ask
         try:

@@ -87,8 +87,10 @@ def issue_registration(runner: Runner, *, github: RunnerRegistry, now: datetime)
     """Mint a registration token for this answer; the runner learns its id when it has
     registered."""
     token = github.create_registration_token(path_of(runner.scope))
-    Runner.objects.filter(pk=runner.pk).update(registered_at=now)
-    _record(runner, now=now)
+    with transaction.atomic():
+        if not Runner.objects.filter(pk=runner.pk, state__in=STARTABLE).update(registered_at=now):
+            raise NotWanted("This runner was taken out of service while it registered.")
+        _record(runner, now=now)
     return Registration(
         url=runner.scope.web_url,
         token=token.token,

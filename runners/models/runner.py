@@ -36,9 +36,13 @@ class RunnerQuerySet(QuerySet["Runner"]):
         return self.exclude(state=RunnerState.REMOVED)
 
     def maybe_at_github(self) -> Self:
-        """Runners GitHub may still have: current ones, and closed ones whose answer came late."""
+        """Runners GitHub may still have: live ones, failed ones it was not yet seen without, and
+        closed ones whose answer came late."""
         late = Q(github_id__isnull=False, github_deleted_at__isnull=True)
-        return self.filter(~Q(state=RunnerState.REMOVED) | late)
+        failed = Q(state=RunnerState.FAILED) & (
+            Q(github_deleted_at__isnull=True) | Q(slot__isnull=False)
+        )
+        return self.filter(Q(state__in=LIVE) | failed | late)
 
     def for_host(self, host_id: int) -> Self:
         """Everything this host should hear about: runners that hold one of its slots."""
