@@ -12,11 +12,11 @@ from django.db import IntegrityError, transaction
 from runners import audit
 from runners.audit import Actor
 from runners.errors import InvalidRequest
-from runners.github.auth import AppAuth, TokenAuth, kind_of_token
+from runners.github.auth import AppAuth, Auth, TokenAuth, kind_of_token
 from runners.github.errors import BadCredential
 from runners.github.urls import checked_api_base
 from runners.github.verdicts import Verdict
-from runners.models import Credential, Event
+from runners.models import Credential, Event, Scope
 from runners.vault import Vault
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class NewCredential:
 
 def create(new: NewCredential, *, vault: Vault, by: Actor, now: datetime) -> Credential:
     """Store a credential encrypted. Raises InvalidRequest for an unusable one or a taken name."""
-    _check(new)
+    auth_for(new)
     if not new.name.strip():
         raise InvalidRequest("Give the credential a name, such as acme-app.")
     try:
@@ -64,7 +64,7 @@ def replace_secret(
 ) -> Event:
     """Put a new secret in place of the old one; what GitHub said of the old one is forgotten."""
     kind = Credential.Kind(credential.kind)
-    _check(
+    auth_for(
         NewCredential(
             name=credential.name,
             kind=kind,
@@ -114,14 +114,27 @@ def note_verdict(credential: Credential, verdict: Verdict, *, by: Actor, now: da
 
 
 def rotate_encryption(*, vault: Vault, by: Actor, now: datetime) -> int:
-    """Encrypt every stored secret with the first key; returns how many were rewritten."""
+    """Encrypt every stored secret with the first key, all or none; returns how many were rewritten.
+
+    Raises SecretUnreadable when one can't be read with any key. One that was replaced meanwhile is
+    left as it is: it was encrypted with the first key.
+    """
     count = 0
-    for credential in Credential.objects.all():
-        Credential.objects.filter(
-            pk=credential.pk, secret_encrypted=credential.secret_encrypted
-        ).update(secret_encrypted=vault.rotate(credential.secret_encrypted))
-        audit.record(credential, "credential.rotate-encryption", by=by, at=now)
-        count += 1
+    with transaction.atomic():
+        for credential in Credential.objects.all():
+            sealed = credential.secret_encrypted
+            if Credential.objects.filter(pk=credential.pk, secret_encrypted=sealed).update(
+                secret_encrypted=vault.rotate(sealed)
+            ):
+                audit.record(credential, "credential.rotate-encryption", by=by, at=now)
+                count += 1
+        for scope in Scope.objects.exclude(webhook_secret_encrypted=""):
+            sealed = scope.webhook_secret_encrypted
+            if Scope.objects.filter(pk=scope.pk, webhook_secret_encrypted=sealed).update(
+                webhook_secret_encrypted=vault.rotate(sealed)
+            ):
+                audit.record(scope, "scope.rotate-encryption", by=by, at=now)
+                count += 1
     return count
 
 
@@ -138,19 +151,20 @@ def checked_url(api_url: str) -> str:
     return _or_invalid(lambda: checked_api_base(api_url.strip()))
 
 
-def _check(new: NewCredential) -> None:
+def auth_for(new: NewCredential) -> Auth:
+    """The credential as the client takes it. Raises InvalidRequest for an unusable one."""
+    secret = new.secret.strip()
     if new.kind == Credential.Kind.APP:
         if not new.app_id.strip() or new.installation_id is None:
             raise InvalidRequest("A GitHub App needs its client ID and its installation ID.")
         installation = new.installation_id
-        _or_invalid(lambda: AppAuth(new.app_id.strip(), new.secret.strip(), installation))
-        return
-    _or_invalid(lambda: TokenAuth(new.secret))
-    if new.secret.strip().startswith("ghs_"):
+        return _or_invalid(lambda: AppAuth(new.app_id.strip(), secret, installation))
+    if secret.startswith("ghs_"):
         raise InvalidRequest(
-            f"That is a {kind_of_token(new.secret.strip())}: it dies within the hour. Enter the "
+            f"That is a {kind_of_token(secret)}: it dies within the hour. Enter the "
             "GitHub App's private key instead."
         )
+    return _or_invalid(lambda: TokenAuth(secret))
 
 
 def _or_invalid(make: Callable[[], T]) -> T:

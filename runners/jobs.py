@@ -66,8 +66,9 @@ def record(scope: Scope, facts: JobFacts, *, now: datetime) -> bool:
     changed = _changes(known, facts, Job.Status(status))
     if not changed:
         return False
-    # Only while the row still is where we read it: a later status may have come in between
-    return bool(Job.objects.filter(pk=known.pk, status=known.status).update(**changed, seen_at=now))
+    # Only while the row still is where we read it; if it moved in between, look again
+    unmoved = Job.objects.filter(pk=known.pk, status=known.status)
+    return bool(unmoved.update(**changed, seen_at=now)) or record(scope, facts, now=now)
 
 
 def _create(scope: Scope, facts: JobFacts, status: Job.Status, now: datetime) -> None:
