@@ -155,7 +155,10 @@ def receive(host: Host, token: str, report: Report, *, policy: Policy, now: date
         journal_seq=host.journal_seq,
         next_seconds=policy.active_seconds if moving else policy.quiet_seconds,
         want_facts=not host.facts_digest or (report.boot_id != host.boot_id and not report.facts),
-        wanted=tuple(_wanted(runner, packages) for runner in runners) + strays,
+        wanted=tuple(
+            _wanted(runner, packages) for runner in runners if _can_be_told(runner, packages)
+        )
+        + strays,
         token=new_token,
     )
 
@@ -393,6 +396,11 @@ def _packages(host: Host, runners: list[Runner]) -> dict[int, Package]:
         )
         for row in rows
     }
+
+
+def _can_be_told(runner: Runner, packages: dict[int, Package]) -> bool:
+    """A runner still to be started is only told once there is a package to start it from."""
+    return runner.state != RunnerState.PROVISIONING or runner.scope_id in packages
 
 
 def _needs_package(runner: Runner) -> bool:

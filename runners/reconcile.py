@@ -212,7 +212,7 @@ def _step(
 ) -> int:
     """Move one runner one step; returns 1 when it moved."""
     if runner.state == RunnerState.PROVISIONING:
-        return _step_provisioning(runner, deadlines, now=now)
+        return _step_provisioning(runner, scope, deadlines, now=now)
     if runner.state == RunnerState.ACTIVE:
         return _step_active(runner, complete=complete, now=now)
     if runner.state == RunnerState.DRAINING:
@@ -224,9 +224,12 @@ def _step(
     return _step_failed(runner, scope, github, complete=complete, now=now)
 
 
-def _step_provisioning(runner: Runner, deadlines: Deadlines, *, now: datetime) -> int:
+def _step_provisioning(runner: Runner, scope: Scope, deadlines: Deadlines, *, now: datetime) -> int:
     if runner.github_status == GitHubStatus.ONLINE:
         lifecycle.activate(runner, now=now, by=BY)
+        return 1
+    if runner.phase == Phase.UNSEEN and (reason := _no_package(runner, scope)):
+        lifecycle.fail(runner, reason=reason, now=now, by=BY)
         return 1
     host_silent = runner.host.offline_after is None or runner.host.offline_after <= now
     late = now >= runner.state_changed_at + deadlines.start
@@ -241,6 +244,18 @@ def _step_provisioning(runner: Runner, deadlines: Deadlines, *, now: datetime) -
         )
         return 1
     return 0
+
+
+def _no_package(runner: Runner, scope: Scope) -> str:
+    """Why GitHub has no runner application for this host; "" while one is there or unknown."""
+    host = runner.host
+    offered = list(RunnerPackage.objects.filter(scope=scope).values_list("os", "architecture"))
+    if not offered or (host.os, host.architecture) in offered:
+        return ""
+    return (
+        f"GitHub offers no runner application for {host.os} {host.architecture}, so {host.name} "
+        "can't run one."
+    )
 
 
 def _step_active(runner: Runner, *, complete: bool, now: datetime) -> int:

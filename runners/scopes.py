@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.db import IntegrityError, transaction
 
-from runners import audit
+from runners import audit, lifecycle
 from runners.audit import Actor
 from runners.errors import InvalidRequest
 from runners.github.urls import ScopeKind, ScopePath, is_loopback
@@ -85,6 +85,7 @@ def add_scope(
                 created_at=now,
             )
             audit.record(scope, "scope.add", by=by, at=now, detail={"url": tidy})
+            lifecycle.wake_reconcile(scope.pk)
     except IntegrityError as error:
         raise InvalidRequest(f"{tidy} was already added.") from error
     return scope

@@ -241,7 +241,6 @@ def running_fleet(folder: Path, database_url: str, *, simulator: bool = True) ->
         data_dir=folder / "data",
         database_url=database_url,
         variables={
-            "FLEET_ALLOW_LOOPBACK_GITHUB": "true",
             "FLEET_HEARTBEAT_SECONDS": "5",
             "FLEET_HEARTBEAT_ACTIVE_SECONDS": "1",
             "FLEET_LOOP_SECONDS": "1",

@@ -3,57 +3,56 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.fleet import Fleet, running_fleet, until
+from tests.e2e.fleet import Fleet
+from tests.installation import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 LABELS = ["self-hosted", "linux", "x64"]
 
 
-@pytest.fixture
-def fleet(tmp_path: Path):
-    with running_fleet(tmp_path) as running:
-        yield running
-
-
 def test_jobs_run_on_provisioned_runners_and_nothing_is_left_after_deregistration(fleet: Fleet):
     for host in ("forge-01", "forge-02"):
         fleet.start_agent(host, code=fleet.enrolment_code(site="here"))
-    until(lambda: len(hosts_online(fleet)) == 2, "both hosts online")
+    wait_for("both hosts online", lambda: len(hosts_online(fleet)) == 2)
 
     provision(fleet, "forge-01", count=1)
     provision(fleet, "forge-02", count=1)
     provision(fleet, "forge-01", count=1, persistent=True)
     provision(fleet, "forge-02", count=1, persistent=True)
-    until(lambda: online_at_github(fleet) == 4, "four runners online at GitHub")
+    wait_for("four runners online at GitHub", lambda: online_at_github(fleet) == 4)
     names = {runner["name"] for runner in fleet.github_runners()}
 
-    queued = [queue(fleet, f"job-{number}", f"echo job {number}; sleep 1") for number in range(6)]
-    until(lambda: all(finished(fleet, job) for job in queued), "six finished jobs")
+    queued = [
+        fleet.queue_job(f"job-{number}", f"echo job {number}; sleep 1", labels=LABELS)
+        for number in range(6)
+    ]
+    wait_for("six finished jobs", lambda: all(finished(fleet, job) for job in queued))
     for job in queued:
-        assert github_job(fleet, job)["conclusion"] == "success"
-        assert github_job(fleet, job)["runner_name"] in names
+        assert fleet.github_job(job)["conclusion"] == "success"
+        assert fleet.github_job(job)["runner_name"] in names
 
-    until(lambda: len(fleet.github_runners()) == 2, "the ephemeral runners gone after their job")
+    wait_for("the ephemeral runners gone after their job", lambda: len(fleet.github_runners()) == 2)
     persistent = {runner["name"] for runner in fleet.github_runners()}
 
-    long_job = queue(fleet, "long", "echo begin; sleep 12; echo end")
-    busy = until(lambda: github_job(fleet, long_job)["runner_name"], "the long job on a runner")
-    until(lambda: busy in busy_names(fleet), "the busy runner seen as busy")
+    long_job = fleet.queue_job("long", "echo begin; sleep 12; echo end", labels=LABELS)
+    busy = wait_for("the long job on a runner", lambda: fleet.github_job(long_job)["runner_name"])
+    wait_for("the busy runner seen as busy", lambda: busy in busy_names(fleet))
     fleet.manage("drain", busy, "--reason", "End-to-end test")
-    until(lambda: finished(fleet, long_job), "the drained runner's job finished")
-    assert github_job(fleet, long_job)["conclusion"] == "success"
-    until(lambda: busy not in {r["name"] for r in fleet.github_runners()}, "the drained one gone")
+    wait_for("the drained runner's job finished", lambda: finished(fleet, long_job))
+    assert fleet.github_job(long_job)["conclusion"] == "success"
+    wait_for(
+        "the drained one gone", lambda: busy not in {r["name"] for r in fleet.github_runners()}
+    )
 
     for name in persistent - {busy}:
         fleet.manage("deregister", name, "--reason", "End-to-end test")
-    until(lambda: not fleet.github_runners(), "an empty list at GitHub")
-    until(lambda: not current_runners(fleet), "every runner removed here")
+    wait_for("an empty list at GitHub", lambda: not fleet.github_runners())
+    wait_for("every runner removed here", lambda: not current_runners(fleet))
     for host in ("forge-01", "forge-02"):
-        until(lambda host=host: not listeners(fleet, host), f"no runner process on {host}")
+        wait_for(f"no runner process on {host}", lambda host=host: not listeners(fleet, host))
         assert leftovers(fleet, host) == []
 
 
@@ -65,17 +64,8 @@ def provision(fleet: Fleet, host: str, *, count: int, persistent: bool = False) 
     )
 
 
-def queue(fleet: Fleet, name: str, script: str) -> int:
-    made = fleet.queue_job(repository="acme/web", name=name, labels=LABELS, steps=[script])
-    return int(made["jobs"][0]["id"])
-
-
-def github_job(fleet: Fleet, job: int):
-    return fleet.sim("GET", f"/repos/acme/web/actions/jobs/{job}")
-
-
 def finished(fleet: Fleet, job: int) -> bool:
-    return github_job(fleet, job)["status"] == "completed"
+    return fleet.github_job(job)["status"] == "completed"
 
 
 def status(fleet: Fleet):
