@@ -5,6 +5,7 @@ import io
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,20 @@ def test_digest_is_the_sha256_of_the_content() -> None:
 def test_another_version_or_platform_is_another_package(other: tuple[str, str, str]) -> None:
     package, reference = build_package(*other), build_package(VERSION, "linux", "x64")
     assert package.sha256 != reference.sha256
-    assert package.filename == f"actions-runner-{other[1]}-{other[2]}-{other[0]}.tar.gz"
+    assert package.filename.startswith(f"actions-runner-{other[1]}-{other[2]}-{other[0]}.")
+
+
+def test_windows_package_is_a_zip_with_the_same_files() -> None:
+    package = build_package(VERSION, "win", "x64")
+    with zipfile.ZipFile(io.BytesIO(package.content)) as archive:
+        names = {f"./{name}" for name in archive.namelist()}
+    files = {
+        name
+        for name, member in members(build_package(VERSION, "linux", "x64")).items()
+        if member.isreg()
+    }
+    assert package.filename == "actions-runner-win-x64-2.336.0.zip"
+    assert names == files
 
 
 @pytest.mark.parametrize(("system", "architecture"), [("plan9", "x64"), ("linux", "riscv64")])

@@ -117,7 +117,9 @@ class Listener:
         """Poll and run jobs; answers True when the one job of a one-job runner is done."""
         while True:
             try:
-                message = self._session.poll(self._timings.poll_wait_seconds)
+                # After an outage a short question: its answer is what ends the outage.
+                lost = self._session.disconnected
+                message = self._session.poll(0 if lost else self._timings.poll_wait_seconds)
             except SessionLost as err:
                 self._trace.info("Listener", f"Opening a new session: {err}")
                 self._session.open()
