@@ -186,9 +186,15 @@ def drain(
 
 
 def stop_drain(runner: Runner, *, by: Actor, reason: str, now: datetime) -> Event:
-    """Give a draining runner back to work, as long as GitHub still has it."""
+    """Give a draining runner back to work, as long as GitHub still has it.
+
+    One that was never seen online goes on starting: it counts once it is.
+    """
+    if runner.state != RunnerState.DRAINING:
+        raise IllegalTransition(f"{runner.name} does not drain, so there is nothing to stop.")
+    back = RunnerState.PROVISIONING if runner.online_at is None else RunnerState.ACTIVE
     with transaction.atomic():
-        event = transition(runner, RunnerState.ACTIVE, by=by, reason=reason, now=now)
+        event = transition(runner, back, by=by, reason=reason, now=now)
         registered = Runner.objects.filter(pk=runner.pk, github_deleted_at__isnull=True)
         if not registered.update(drain_deadline_at=None):
             raise InvalidRequest(

@@ -29,7 +29,14 @@ TRANSITIONS: Final[dict[RunnerState, frozenset[RunnerState]]] = {
         {RunnerState.ACTIVE, RunnerState.DRAINING, RunnerState.REMOVING, RunnerState.FAILED}
     ),
     RunnerState.ACTIVE: frozenset({RunnerState.DRAINING, RunnerState.REMOVING, RunnerState.FAILED}),
-    RunnerState.DRAINING: frozenset({RunnerState.ACTIVE, RunnerState.REMOVING, RunnerState.FAILED}),
+    RunnerState.DRAINING: frozenset(
+        {
+            RunnerState.PROVISIONING,
+            RunnerState.ACTIVE,
+            RunnerState.REMOVING,
+            RunnerState.FAILED,
+        }
+    ),
     RunnerState.REMOVING: frozenset({RunnerState.REMOVED}),
     RunnerState.FAILED: frozenset({RunnerState.REMOVING, RunnerState.REMOVED}),
     RunnerState.REMOVED: frozenset(),

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from runners import lifecycle, wiring
 from runners.management import cli
 from runners.models import Runner
-from runners.states import RunnerState
+from runners.states import SERVING, RunnerState
 
 ON_ITS_WAY_OUT = (RunnerState.REMOVING, RunnerState.REMOVED)
 
@@ -54,7 +54,7 @@ class Command(BaseCommand):
             return True
 
         def give_back(runner: Runner) -> bool:
-            if runner.state == RunnerState.ACTIVE:
+            if runner.state in SERVING:
                 return False
             lifecycle.stop_drain(runner, by=by, reason=reason, now=now)
             return True
