@@ -13,7 +13,7 @@ PATTERNS = re.compile(
     r"\bfl[ae]_[A-Za-z0-9]{4,32}_[A-Za-z0-9_-]{16,}"
     r"|\bgh[pousr]_[A-Za-z0-9._-]{20,}"
     r"|\bgithub_pat_[A-Za-z0-9_]{20,}"
-    r"|\beyJ[A-Za-z0-9+/_=-]{20,}(?:\.[A-Za-z0-9+/_=.-]+)?"
+    r"|\bey[IJ][A-Za-z0-9+/_=-]{20,}(?:\.[A-Za-z0-9+/_=.-]+)?"
     r"|(?<=RemoteAuth )\S+|(?<=Bearer )\S+"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"

@@ -1,0 +1,121 @@
+"""Facts of the machine: the architecture by two signals, limits, and what counts as a change."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import pytest
+from fleet_agent import facts
+from fleet_agent.errors import AgentError
+from fleet_agent.facts import Facts, collect_facts, family, kernel_architecture, same_facts
+from fleet_agent.pose import load_pose, strike
+
+
+def collected(tmp_path: Path, proc: Path = Path("/proc"), sysfs: Path = Path("/sys")) -> Facts:
+    """This machine's facts, with other roots where a test made some."""
+    return collect_facts(
+        disk_path=tmp_path,
+        agent_started_at="2026-11-23T19:00:00.000000Z",
+        proc_root=proc,
+        sysfs_root=sysfs,
+    )
+
+
+def proc_tree(root: Path, **files: str) -> Path:
+    """Make a proc tree; names are paths with ``__`` for a slash."""
+    for name, text in files.items():
+        path = root / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_this_machine_is_told_truthfully(tmp_path: Path) -> None:
+    found = collected(tmp_path)
+    assert found["machine"] == platform.machine()
+    assert found["cpu_count"] >= 1
+    assert found["memory_bytes"] > 100_000_000
+    assert 0 < found["disk_free_bytes"] <= found["disk_total_bytes"]
+    assert found["posing"] is False
+    assert found["gpu_source"]
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"sys__kernel__arch": "x86_64\n"}, "x86_64"),
+        ({"cpuinfo": "processor : 0\nvendor_id : AuthenticAMD\n"}, "x86_64"),
+        ({"cpuinfo": "processor : 0\nCPU implementer : 0x41\n"}, "aarch64"),
+        ({"cpuinfo": "processor : 0\nisa : rv64imafdc\n"}, "riscv64"),
+        ({"cpuinfo": "nothing known\n"}, ""),
+        ({}, ""),
+    ],
+)
+def test_kernel_architecture_is_read_from_the_kernels_files(
+    tmp_path: Path, files: dict[str, str], told: str
+) -> None:
+    assert kernel_architecture(proc_tree(tmp_path, **files)) == told
+
+
+def test_emulation_is_told_when_the_two_signals_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc = proc_tree(tmp_path / "proc", sys__kernel__arch="x86_64", meminfo="MemTotal: 1024 kB\n")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    found = collected(tmp_path, proc)
+    assert (found["architecture"], found["emulated"]) == ("arm64", True)
+    assert found["memory_bytes"] == 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("machine", "kernel", "same"),
+    [
+        ("x86_64", "x86_64", True),
+        ("i686", "x86_64", True),
+        ("armv7l", "aarch64", True),
+        ("riscv64", "x86_64", False),
+        ("aarch64", "x86_64", False),
+    ],
+)
+def test_native_families(machine: str, kernel: str, same: bool) -> None:
+    assert (family(machine) == family(kernel)) is same
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"fs__cgroup__cgroup.controllers": "cpu memory pids\n"}, ["cgroup-v2"]),
+        ({"fs__cgroup__cgroup.controllers": "hugetlb\n"}, []),
+        ({"fs__cgroup__memory__memory.limit_in_bytes": "1\n"}, ["cgroup-v1"]),
+        ({}, []),
+    ],
+)
+def test_limits_are_those_the_agent_could_set(
+    tmp_path: Path, files: dict[str, str], told: list[str]
+) -> None:
+    root = proc_tree(tmp_path, **files)
+    assert facts.limits_available(root) == told
+
+
+def test_free_space_and_clock_alone_are_no_change(tmp_path: Path) -> None:
+    found = collected(tmp_path)
+    moved: Facts = {**found, "disk_free_bytes": 1, "clock_skew_seconds": 3.0}
+    grown: Facts = {**found, "cpu_count": found["cpu_count"] + 1}
+    assert same_facts(found, moved)
+    assert not same_facts(found, grown)
+
+
+def test_pose_is_laid_over_the_facts(tmp_path: Path) -> None:
+    found = collected(tmp_path)
+    assert strike(found, None) is found
+    posed = strike(found, {"hostname": "pi-07"})
+    assert (posed["hostname"], posed["posing"], posed["kernel"]) == ("pi-07", True, found["kernel"])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{"])
+def test_pose_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "pose.json"
+    path.write_text(text)
+    with pytest.raises(AgentError, match="pose"):
+        load_pose(path)
