@@ -24,8 +24,9 @@ updating (4: one-job runner); 5 session conflict; 7 version deprecated (only wit
 `ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE=1`, else 1). `run.sh` turns all but 7 into 0.
 
 Processes: `Runner.Listener` starts one `Runner.Worker` a job. Both show under that name in
-`/proc/<pid>/comm` (so psutil's `name()`), while their executable is a Python. The worker's
-arguments are `spawnclient` and two descriptor numbers. A step runs in a session and process group
+`/proc/<pid>/comm` (so psutil's `name()`) once they run, while their executable is a Python, and in
+their arguments from the first instant. The worker's further arguments are `spawnclient` and two
+descriptor numbers. A step runs in a session and process group
 of its own, so ending the listener's group does not end it; whoever ends a runner must end the
 tree. Steps carry `RUNNER_TRACKING_ID` in their environment; at the job's end the worker kills what
 still does. A killed listener takes its worker with it, but not the running step. A killed worker

@@ -27,6 +27,13 @@ def test_a_malformed_jit_configuration_is_terminated(
     assert not (root.parent / "x").exists()
 
 
+def test_a_root_that_cannot_be_written_is_terminated(start: Start, root: Path) -> None:
+    (root / "_diag").write_text("in the way", "utf-8")
+    runner = start()
+    assert runner.wait() == 1
+    assert "An error occurred:" in runner.output
+
+
 def test_an_unreadable_settings_file_is_retryable(start: Start, root: Path) -> None:
     (root / ".runner").write_text("{", "utf-8")
     runner = start(jit=False)

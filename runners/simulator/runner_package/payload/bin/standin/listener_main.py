@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 
@@ -35,7 +36,11 @@ def main(words: Sequence[str]) -> int:
     install = Install.of_this_process()
     load_environment_file(install.root)
     arguments = Arguments(words, take_environment_inputs())
-    trace = Trace(install.root / "_diag", "Runner")
+    try:
+        trace = Trace(install.root / "_diag", "Runner")
+    except OSError as err:
+        print(f"An error occurred: {err}", file=sys.stderr)
+        return TERMINATED
     terminal = Terminal(trace)
     trace.info("Listener", f"Version: {install.package().version}")
     unknown = arguments.unknown()
@@ -89,7 +94,7 @@ def _run(arguments: Arguments, install: Install, terminal: Terminal, trace: Trac
     if jit:
         try:
             install.write_jit(jit)
-        except (ValueError, TypeError, AttributeError) as err:
+        except (ValueError, TypeError, AttributeError, OSError) as err:
             terminal.complain(str(err))
             return TERMINATED
     if not install.configured:
