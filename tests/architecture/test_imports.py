@@ -28,6 +28,7 @@ PAGES = (
     "runners.filters",
     "runners.forms",
     "runners.host_filters",
+    "runners.members",
     "runners.templatetags",
 )
 # The edges of the process: made once, from settings.
