@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from openapi_core import Config, OpenAPI
@@ -16,6 +17,10 @@ from openapi_core.templating.responses.exceptions import ResponseNotFound
 from runners.github.http import PlainSession
 
 DESCRIPTION = Path(__file__).parents[1] / "payloads" / "github" / "openapi-actions.json"
+# Where a renamed repository lives on: GitHub redirects there and describes it nowhere.
+UNDESCRIBED = "/repositories/"
+# GitHub describes an installation's account as a person and an enterprise at once.
+FAULTY = ("/app/installations",)
 # GitHub answers these anywhere, described or not.
 ANYWHERE = frozenset({301, 302, 304, 307, 308, 401, 403, 404, 410, 429, 500, 502, 503, 504})
 
@@ -48,11 +53,14 @@ def contract_hook(base_url: str) -> Callable[..., requests.Response]:
     api = _api(base_url)
 
     def check(response: requests.Response, *args: object, **kwargs: object) -> requests.Response:
-        if not response.url.startswith(base_url):
+        path = urlsplit(response.url.removeprefix(base_url)).path
+        if not response.url.startswith(base_url) or path.startswith(UNDESCRIBED):
             return response
         request = RequestsOpenAPIRequest(response.request)
         if response.status_code not in {400, 404, 422}:
             api.validate_request(request)
+        if path in FAULTY:
+            return response
         try:
             api.validate_response(request, RequestsOpenAPIResponse(response))
         except ResponseNotFound:

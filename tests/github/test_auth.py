@@ -28,17 +28,6 @@ NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 LONG_TOKEN = f"ghs_1234567_{'eyJhbGciOi' * 16}.{'c2lnbmF0dX' * 34}"
 
 
-@pytest.fixture(scope="module")
-def key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-@pytest.fixture(scope="module")
-def pem(key: rsa.RSAPrivateKey) -> str:
-    form = PrivateFormat.TraditionalOpenSSL
-    return key.private_bytes(Encoding.PEM, form, NoEncryption()).decode()
-
-
 def claims(key: rsa.RSAPrivateKey, authorization: str) -> dict[str, object]:
     """The claims of a signed header, its signature verified."""
     form = PublicFormat.SubjectPublicKeyInfo

@@ -36,7 +36,7 @@ from runners.github.types.runners import (
 )
 from runners.github.types.runs import parse_dispatched_run, parse_job, parse_workflow_run
 from tests.github import bodies
-from tests.github.test_operations import R, example_of
+from tests.github.examples import R, example_of
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 BREAKERS: list[Any] = [None, True, "text", 1.5, -1, [], {}, [None], [1], {"a": 1}]

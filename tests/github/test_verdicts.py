@@ -2,73 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from runners.github.auth import AppAuth, TokenAuth
+from runners.github.auth import TokenAuth
 from runners.github.needs import NEEDS, beyond_need, grants
 from runners.github.urls import ScopeKind, ScopePath
 from runners.github.verdicts import Verdict, VerdictCode, check_credential
 from tests.github import bodies
 from tests.github.conftest import TOKEN, FakeClock, MakeClient
-from tests.github.scripted import Received, Reply, ScriptedServer
-from tests.github.test_operations import R, example_of
+from tests.github.examples import R, example_of
+from tests.github.scripted import Reply, ScriptedServer
+from tests.github.world import ENTERPRISE, ORG, REPO, TOKEN_PATH, World, refused
 
-REPO = ScopePath.repository("acme/web")
-ORG = ScopePath.organization("acme")
-ENTERPRISE = ScopePath.enterprise("acme-inc")
 FINE = "github_pat_11ABCDEFG0" + "a1B2" * 15
-
-TOKEN_PATH = "/actions/runners/registration-token"
-DATE = "%a, %d %b %Y %H:%M:%S GMT"
-
-
-class World:
-    """A GitHub that gives one answer a question."""
-
-    def __init__(self, server: ScriptedServer) -> None:
-        self.answers: dict[str, Reply] = {}
-        server.responder = self._respond
-
-    def _respond(self, received: Received) -> Reply:
-        path = received.path.split("?")[0]
-        for end, reply in self.answers.items():
-            if path.endswith(end):
-                return reply
-        if path.endswith(TOKEN_PATH):
-            return Reply(201, bodies.token())
-        return Reply(404, bodies.error("Not Found"))
-
-    def user(self, scopes: str | None = "repo", expires: str = "") -> World:
-        sent = {} if scopes is None else {"X-OAuth-Scopes": scopes}
-        if expires:
-            sent["GitHub-Authentication-Token-Expiration"] = expires
-        self.answers["/user"] = Reply(200, example_of("GET", "/user").body, sent)
-        return self
-
-    def on(self, end: str, reply: Reply) -> World:
-        self.answers[end] = reply
-        return self
-
-
-@pytest.fixture
-def world(server: ScriptedServer) -> World:
-    return World(server)
-
-
-@pytest.fixture(scope="module")
-def pem() -> str:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def refused(status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
-    return Reply(status, bodies.error(message), headers or {})
 
 
 @pytest.mark.parametrize(
@@ -290,172 +238,6 @@ def test_enterprise_needs_a_classic_token(make_client: MakeClient, token: str) -
 
     assert verdict.code is VerdictCode.WRONG_SCOPE
     assert "manage_runners:enterprise" in verdict.fix
-
-
-# GitHub Apps.
-
-
-def app_body(**permissions: str) -> dict[str, Any]:
-    body: dict[str, Any] = example_of("GET", "/app").body
-    return body | {"permissions": permissions}
-
-
-def installation_body(**changes: Any) -> dict[str, Any]:
-    body: dict[str, Any] = example_of("GET", "/orgs/{org}/installation").body
-    return body | {"id": 7, "suspended_at": None} | changes
-
-
-def app_world(
-    world: World, permissions: Mapping[str, str], granted: Mapping[str, str] | None = None
-) -> World:
-    held = dict(permissions if granted is None else granted)
-    world.on("/app", Reply(200, app_body(**permissions)))
-    world.on("/installation", Reply(200, installation_body(permissions=held)))
-    expires = "2026-11-23T13:00:00Z"
-    return world.on(
-        "/app/installations/7/access_tokens",
-        Reply(201, {"token": f"ghs_{'a' * 36}", "expires_at": expires}),
-    )
-
-
-@pytest.mark.parametrize(
-    ("scope", "permission"),
-    [(REPO, "administration"), (ORG, "organization_self_hosted_runners")],
-)
-@pytest.mark.parametrize("installation_id", [7, None])
-def test_app_with_its_permission_is_valid(
-    make_client: MakeClient,
-    world: World,
-    pem: str,
-    scope: ScopePath,
-    permission: str,
-    installation_id: int | None,
-) -> None:
-    app_world(world, {permission: "write", "metadata": "read", "actions": "read"})
-    auth = AppAuth("Iv23abc", pem, 7)
-    auth.installation_id = 7 if installation_id is None else installation_id
-
-    verdict = check_credential(make_client(auth=auth), scope)
-    assert verdict.code is VerdictCode.VALID
-    assert verdict.seen is not None
-    assert f"{permission}: write" in verdict.seen
-
-
-def test_app_without_its_permission_is_told_where_to_add_it(
-    make_client: MakeClient, world: World, pem: str
-) -> None:
-    app_world(world, {"administration": "read"})
-
-    verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, 7)), REPO)
-    assert verdict.code is VerdictCode.APP_WITHOUT_PERMISSION
-    assert "Administration: read and write" in verdict.message
-    assert "App's page" in verdict.fix
-
-
-def test_permission_not_accepted_yet_is_told_where_to_accept_it(
-    make_client: MakeClient, world: World, pem: str
-) -> None:
-    app_world(world, {"administration": "write"}, {"administration": "read"})
-
-    verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, 7)), REPO)
-    assert verdict.code is VerdictCode.APP_WITHOUT_PERMISSION
-    assert "not accepted" in verdict.message
-    assert "https://" in verdict.fix
-
-
-def test_app_that_is_not_installed_is_named(
-    make_client: MakeClient, world: World, pem: str
-) -> None:
-    world.on("/app", Reply(200, app_body(administration="write")))
-
-    verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, 7)), REPO)
-    assert verdict.code is VerdictCode.APP_NOT_INSTALLED
-    assert "acme" in verdict.fix
-
-
-def test_other_installation_is_corrected(make_client: MakeClient, world: World, pem: str) -> None:
-    app_world(world, {"administration": "write"})
-
-    verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, 99)), REPO)
-    assert verdict.code is VerdictCode.APP_NOT_INSTALLED
-    assert "Enter 7" in verdict.fix
-
-
-def test_suspended_installation_is_named(make_client: MakeClient, world: World, pem: str) -> None:
-    app_world(world, {"administration": "write"})
-    body = installation_body(suspended_at="2026-11-01T00:00:00Z")
-    world.on("/installation", Reply(200, body))
-
-    verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, 7)), REPO)
-    assert verdict.code is VerdictCode.APP_SUSPENDED
-    assert "2026-11-01" in verdict.message
-
-
-def test_app_with_more_than_it_needs_is_too_broad(
-    make_client: MakeClient, world: World, pem: str
-) -> None:
-    app_world(world, {"administration": "write", "contents": "write", "issues": "read"})
-
-    verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, 7)), REPO)
-    assert verdict.code is VerdictCode.TOO_BROAD
-    assert "contents" in verdict.message
-    assert "issues" not in verdict.message
-
-
-def test_app_refused_at_the_scope_after_all_is_told_why(
-    make_client: MakeClient, world: World, pem: str
-) -> None:
-    app_world(world, {"administration": "write"})
-    world.on(TOKEN_PATH, refused(403, "Resource not accessible by integration"))
-
-    verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, 7)), REPO)
-    assert verdict.code is VerdictCode.WRONG_SCOPE
-
-
-@pytest.mark.parametrize("status", [401, 404])
-def test_key_of_another_app_is_invalid(
-    make_client: MakeClient, world: World, pem: str, status: int
-) -> None:
-    world.on("/app", refused(status, "A JSON web token could not be decoded"))
-
-    verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, 7)), REPO)
-    assert verdict.code is VerdictCode.INVALID
-    assert "private key" in verdict.fix
-
-
-def test_wrong_clock_is_named_as_the_cause(
-    make_client: MakeClient, world: World, clock: FakeClock, pem: str
-) -> None:
-    date = (clock.now - timedelta(minutes=30)).strftime(DATE)
-    world.on("/app", refused(401, "Token is expired", {"Date": date}))
-
-    verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, 7)), REPO)
-    assert verdict.code is VerdictCode.INVALID
-    assert "clock" in verdict.fix
-
-
-def test_app_cannot_manage_an_enterprise(make_client: MakeClient, pem: str) -> None:
-    verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, 7)), ENTERPRISE)
-
-    assert verdict.code is VerdictCode.WRONG_SCOPE
-    assert "classic" in verdict.fix
-
-
-def test_app_without_an_installation_number_is_told_to_enter_it(
-    make_client: MakeClient, world: World, pem: str
-) -> None:
-    app_world(world, {"administration": "write"})
-
-    verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, None)), REPO)
-    assert verdict.code is VerdictCode.INVALID
-    assert "installation" in verdict.message
-
-
-def test_unreachable_app_is_unknown(make_client: MakeClient, world: World, pem: str) -> None:
-    world.on("/app", refused(503, "down"))
-
-    client = make_client(auth=AppAuth("Iv23abc", pem, 7), max_wait_seconds=0)
-    assert check_credential(client, REPO).code is VerdictCode.UNKNOWN
 
 
 @pytest.mark.parametrize("code", list(VerdictCode))
