@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -39,6 +40,7 @@ class Dashboard:
         self.wanted: dict[int, dict[str, Any]] = {}
         self.answers: dict[str, Answer] = {}
         self.down = False
+        self.clock_ahead_seconds = 0.0
         self.short_answers = False  # when the agent holds the present version
         self.enrolments: list[dict[str, Any]] = []
         self.heartbeats: list[dict[str, Any]] = []
@@ -61,6 +63,9 @@ class Dashboard:
 
             def do_POST(self) -> None:
                 dashboard._serve(self)
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(time.time() + dashboard.clock_ahead_seconds)
 
             def log_message(self, *_: object) -> None:
                 return
@@ -89,6 +94,8 @@ class Dashboard:
     def want(self, runner_id: int, **fields: Any) -> dict[str, Any]:
         """Put a runner into the wanted set, or change it there."""
         with self.lock:
+            if runner_id not in self.wanted and "package" not in fields:
+                fields["package"] = self.package()
             entry = self.wanted.get(runner_id) or {
                 "runner_id": runner_id,
                 "name": f"forge-{runner_id:04d}",
@@ -97,7 +104,6 @@ class Dashboard:
                 "force": False,
                 "mode": "jit",
                 "work_folder": "_work",
-                "package": self.package(),
             }
             self.wanted[runner_id] = entry | fields
             self.version += 1
