@@ -27,5 +27,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = True
+# collectstatic would make it; WhiteNoise warns of its absence, and warnings are errors.
+os.makedirs(os.path.join(_data_dir, "static"), exist_ok=True)
 # The slow hash that production wants would be most of the suite's time.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

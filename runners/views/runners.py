@@ -175,7 +175,9 @@ def runner_bulk(request: FleetRequest) -> HttpResponse:
         return refuse(request, _TABLE, url, lambda: _list_context(request, query), nothing)
     runners = list(Runner.objects.filter(pk__in=ticked.cleaned_data["ids"]).select_related("host"))
     if ticked.cleaned_data["action"] == "drain":
-        said = _each(runners, _drain, by=actor(request), done="take no new jobs")
+        said = _each(
+            runners, _drain, by=actor(request), done=("takes no new jobs", "take no new jobs")
+        )
         return respond(request, _TABLE, url, lambda: _list_context(request, query), said=said)
     busy = sum(is_busy(runner.facts_at(timezone.now())) for runner in runners)
     data = request.POST if "confirmed" in request.POST else None
@@ -186,7 +188,9 @@ def runner_bulk(request: FleetRequest) -> HttpResponse:
         runners,
         partial(_deregister, reason=form.cleaned_data["reason"], force=form.force),
         by=actor(request),
-        done="are being removed" if form.force else "leave when their jobs end",
+        done=("is being removed", "are being removed")
+        if form.force
+        else ("leaves when its job ends", "leave when their jobs end"),
     )
     return respond(request, _TABLE, url, lambda: _list_context(request, query), said=said)
 
@@ -210,7 +214,7 @@ class _Verb(Protocol):
     def __call__(self, runner: Runner, *, by: Actor, now: datetime) -> None: ...
 
 
-def _each(runners: Sequence[Runner], verb: _Verb, *, by: Actor, done: str) -> str:
+def _each(runners: Sequence[Runner], verb: _Verb, *, by: Actor, done: tuple[str, str]) -> str:
     """Act on each runner alone, so that one refusal spares the others; return what to say."""
     refusals = []
     now = timezone.now()
@@ -220,8 +224,9 @@ def _each(runners: Sequence[Runner], verb: _Verb, *, by: Actor, done: str) -> st
         except FleetError as error:
             refusals.append(error.user_message)
     count = len(runners) - len(refusals)
-    noun = "runner" if count == 1 else "runners"
-    return " ".join([f"{count} {noun} {done}.", *refusals])
+    one, many = done
+    said = f"1 runner {one}." if count == 1 else f"{count} runners {many}."
+    return " ".join([said, *refusals])
 
 
 def _bulk_confirm(runners: Sequence[Runner], busy: int, query: str) -> Confirm:
