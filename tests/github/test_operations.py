@@ -170,6 +170,19 @@ def test_repository_has_no_runner_groups(server: ScriptedServer, make_client: Ma
     assert server.received == []
 
 
+def test_token_is_narrowed_only_by_what_was_asked(
+    server: ScriptedServer, make_client: MakeClient, app_auth: AppAuth
+) -> None:
+    reply = example_of("POST", "/app/installations/{installation_id}/access_tokens")
+    server.will(reply, reply)
+    client = make_client(auth=app_auth)
+    client.create_installation_access_token(1)
+    client.create_installation_access_token(1, repositories=["web"])
+
+    assert server.received[0].body == b""
+    assert server.received[1].json == {"repositories": ["web"]}
+
+
 def test_dispatch_without_details_gives_none(
     server: ScriptedServer, make_client: MakeClient
 ) -> None:
