@@ -27,15 +27,18 @@ $(BIN)/python:
 		|| { echo "Python 3.11 or newer is needed; say which with PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# Hashes are required, so what is installed is what was locked, wherever it was fetched from.
+# Hashes are required, so what is installed is what was locked, wherever it was fetched from. The
+# lock is whole, so nothing has to be resolved: older versions of pip stumble over extras there.
+INSTALL := $(PIP) install --no-deps --require-hashes --requirement
+
 $(RUNTIME): requirements.lock | $(BIN)/python
 	@echo "Installing what the dashboard needs"
-	$(PIP) install --require-hashes --requirement requirements.lock
+	$(INSTALL) requirements.lock
 	@touch $@
 
 $(DEVELOPMENT): requirements-dev.lock | $(BIN)/python
 	@echo "Installing what the tests and checks need"
-	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	$(INSTALL) requirements-dev.lock
 	@touch $@ $(RUNTIME)
 
 setup: $(DEVELOPMENT) ## build the environment for working on it
