@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
+from runners.credentials import NewCredential, auth_for, checked_url
 from runners.github.auth import AppAuth, Auth, TokenAuth
 from runners.github.cache import ConditionalCache
 from runners.github.client import GitHubClient
@@ -47,6 +48,11 @@ def client_for(credential: Credential) -> GitHubClient:
         cache=_cache,
         on_budget=lambda budget: _note_budget(credential.pk, budget),
     )
+
+
+def client_with(new: NewCredential) -> GitHubClient:
+    """A client for a credential not stored yet. Raises InvalidRequest for an unusable one."""
+    return GitHubClient(base_url=checked_url(new.api_url), auth=auth_for(new))
 
 
 def _auth(credential: Credential) -> Auth:
