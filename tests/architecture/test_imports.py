@@ -25,6 +25,7 @@ INTERFACES = (
 PAGES = (
     "runners.access",
     "runners.context",
+    "runners.event_filters",
     "runners.filters",
     "runners.forms",
     "runners.host_filters",
