@@ -35,6 +35,17 @@ class Section:
 SECTIONS: Final = (
     Section("overview", "Overview", "layout-dashboard", "o", ("overview",), on_tabbar=True),
     Section("runner-list", "Runners", "circle-play", "r", ("runner-",), "runners", on_tabbar=True),
+    Section("host-list", "Hosts", "server", "h", ("host-",), "hosts", on_tabbar=True),
+    Section("pool-list", "Pools", "layers", "p", ("pool-",)),
+    Section("job-list", "Jobs", "square-chart-gantt", "j", ("job-",), "jobs", on_tabbar=True),
+    Section("event-list", "Audit log", "scroll-text", "l", ("event-",)),
+    Section(
+        "settings",
+        "Settings",
+        "settings",
+        ",",
+        ("settings", "scope-", "credential-", "code-", "member-", "environment"),
+    ),
 )
 
 

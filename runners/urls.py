@@ -1,9 +1,23 @@
 """The product's addresses, one name each."""
 
-from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import include, path
+from django.contrib.auth.views import LoginView, LogoutView, PasswordResetConfirmView
+from django.urls import include, path, reverse_lazy
 
-from runners.views import fleet, health, runners
+from runners.views import (
+    credentials,
+    events,
+    fleet,
+    health,
+    hosts,
+    jobs,
+    members,
+    onboarding,
+    pools,
+    provision,
+    runners,
+    scopes,
+    settings,
+)
 
 # /runners/<pk>/
 runner = [
@@ -15,14 +29,91 @@ runner = [
     path("log/", runners.runner_log, name="runner-log"),
 ]
 
+# /hosts/<name>/
+host = [
+    path("", hosts.host_detail, name="host-detail"),
+    path("cordon/", hosts.host_cordon, name="host-cordon"),
+    path("uncordon/", hosts.host_uncordon, name="host-uncordon"),
+    path("drain/", hosts.host_drain, name="host-drain"),
+    path("slots/", hosts.host_slots, name="host-slots"),
+    path("rotate-token/", hosts.host_rotate_token, name="host-rotate-token"),
+    path("retire/", hosts.host_retire, name="host-retire"),
+]
+
+# /pools/<name>/
+pool = [
+    path("", pools.pool_detail, name="pool-detail"),
+    path("edit/", pools.pool_edit, name="pool-edit"),
+    path("pause/", pools.pool_pause, name="pool-pause"),
+    path("resume/", pools.pool_resume, name="pool-resume"),
+    path("remove/", pools.pool_remove, name="pool-remove"),
+]
+
+# /settings/scopes/
+scope = [
+    path("", scopes.scope_list, name="scope-list"),
+    path("new/", scopes.scope_new, name="scope-new"),
+    path("<int:pk>/", scopes.scope_detail, name="scope-detail"),
+    path("<int:pk>/remove/", scopes.scope_remove, name="scope-remove"),
+]
+
+# /settings/credentials/
+credential = [
+    path("", credentials.credential_list, name="credential-list"),
+    path("new/", credentials.credential_new, name="credential-new"),
+    path("<int:pk>/replace/", credentials.credential_replace, name="credential-replace"),
+    path("<int:pk>/check/", credentials.credential_check, name="credential-check"),
+]
+
+# /settings/codes/
+code = [
+    path("", settings.code_list, name="code-list"),
+    path("<int:pk>/", onboarding.code_wait, name="code-wait"),
+    path("<int:pk>/revoke/", settings.code_revoke, name="code-revoke"),
+]
+
+# /settings/members/
+member = [
+    path("", members.member_list, name="member-list"),
+    path("new/", members.member_new, name="member-new"),
+    path("<int:pk>/role/", members.member_role, name="member-role"),
+    path("<int:pk>/link/", members.member_link, name="member-link"),
+    path("<int:pk>/deactivate/", members.member_deactivate, name="member-deactivate"),
+    path("<int:pk>/activate/", members.member_activate, name="member-activate"),
+]
+
+password_set = PasswordResetConfirmView.as_view(
+    template_name="registration/password_set.html", success_url=reverse_lazy("login")
+)
+
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("", include("runners.api.urls")),
     path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("accounts/password/<uidb64>/<token>/", password_set, name="password-set"),
     path("", fleet.overview, name="overview"),
+    path("setup/", onboarding.setup, name="setup"),
+    path("setup/github/", onboarding.setup_github, name="setup-github"),
     path("runners/", runners.runner_list, name="runner-list"),
     path("runners/bulk/", runners.runner_bulk, name="runner-bulk"),
+    path("runners/new/", provision.runner_provision, name="runner-provision"),
+    path("runners/preview/", provision.runner_preview, name="runner-preview"),
     path("runners/<int:pk>/", include(runner)),
+    path("hosts/", hosts.host_list, name="host-list"),
+    path("hosts/new/", onboarding.host_new, name="host-new"),
+    path("hosts/<slug:name>/", include(host)),
+    path("pools/", pools.pool_list, name="pool-list"),
+    path("pools/new/", pools.pool_new, name="pool-new"),
+    path("pools/<slug:name>/", include(pool)),
+    path("jobs/", jobs.job_list, name="job-list"),
+    path("jobs/<int:pk>/", jobs.job_detail, name="job-detail"),
+    path("audit/", events.event_list, name="event-list"),
+    path("settings/", settings.settings_index, name="settings"),
+    path("settings/scopes/", include(scope)),
+    path("settings/credentials/", include(credential)),
+    path("settings/codes/", include(code)),
+    path("settings/members/", include(member)),
+    path("settings/environment/", settings.environment, name="environment"),
 ]

@@ -1,0 +1,88 @@
+"""Events in words: what was done, to what, and how it shows. Knows every action the fleet records;
+one it does not know is spelled out from its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from runners.models import Event
+
+# Action → (state whose glyph it shows, what was done). The object's name follows.
+WORDS: Final[dict[str, tuple[str, str]]] = {
+    "runner.provision": ("info", "Provisioned runner"),
+    "runner.register": ("starting", "Registered runner"),
+    "runner.active": ("success", "Runner went online"),
+    "runner.draining": ("draining", "Draining runner"),
+    "runner.drain-update": ("draining", "Changed drain of runner"),
+    "runner.removing": ("removing", "Removing runner"),
+    "runner.removed": ("removed", "Removed runner"),
+    "runner.failed": ("failed", "Runner failed"),
+    "runner.force": ("failed", "Forced out runner"),
+    "runner.labels": ("info", "Changed labels of runner"),
+    "runner.deregister": ("removed", "Deregistered runner"),
+    "host.enrol": ("enrolling", "Enrolled host"),
+    "host.online": ("success", "Host came online"),
+    "host.offline": ("offline", "Host fell silent"),
+    "host.cordon": ("cordoned", "Cordoned host"),
+    "host.uncordon": ("success", "Uncordoned host"),
+    "host.slots": ("info", "Changed slots of host"),
+    "host.rotate-token": ("info", "Asked for a new token of host"),
+    "host.retire": ("retired", "Retired host"),
+    "enrolment.issue": ("info", "Made enrolment code"),
+    "enrolment.revoke": ("cancelled", "Revoked enrolment code"),
+    "credential.create": ("info", "Added credential"),
+    "credential.replace": ("info", "Replaced secret of credential"),
+    "credential.verdict": ("info", "Checked credential"),
+    "credential.rotate-encryption": ("info", "Encrypted anew credential"),
+    "scope.add": ("info", "Added scope"),
+    "scope.remove": ("removed", "Removed scope"),
+    "pool.create": ("info", "Created pool"),
+    "pool.change": ("info", "Changed pool"),
+    "pool.remove": ("removed", "Removed pool"),
+    "pool.pause": ("cordoned", "Paused pool"),
+    "pool.resume": ("success", "Resumed pool"),
+    "user.create": ("info", "Added member"),
+    "user.change": ("info", "Changed member"),
+    "user.role": ("info", "Changed role of member"),
+    "user.deactivate": ("removed", "Switched off member"),
+    "user.activate": ("success", "Switched on member"),
+    "user.link": ("info", "Made a password link for member"),
+    "worker.restart": ("warning", "Restarted the queue's worker"),
+}
+
+# Actors that are people or their doing; the others are machines.
+_PEOPLE: Final = (Event.ActorKind.USER, Event.ActorKind.COMMAND)
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One event of a timeline."""
+
+    state: str
+    title: str
+    text: str
+    at: datetime
+
+
+def words_of(action: str) -> tuple[str, str]:
+    """Return the glyph's state and the words for an action."""
+    spelled = action.replace(".", " ").replace("-", " ").capitalize()
+    return WORDS.get(action, ("info", spelled))
+
+
+def happening(event: Event) -> Happening:
+    """Return the event as a line of a timeline that shows more than one object."""
+    state, words = words_of(event.action)
+    return Happening(
+        state=state,
+        title=f"{words} {event.object_name}",
+        text=" · ".join(part for part in (event.actor_name, event.reason) if part),
+        at=event.at,
+    )
+
+
+def is_person(event: Event) -> bool:
+    """Whether somebody did it, rather than a program by itself."""
+    return event.actor_kind in _PEOPLE

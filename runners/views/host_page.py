@@ -1,0 +1,299 @@
+"""One host's page as ready values: load over time, slots, heartbeats, facts, events.
+
+Read only; `host_page` runs a constant number of queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.urls import reverse
+
+from runners.models import EnrolmentCode, Event, Host, Job, Runner, Sample
+from runners.states import DisplayState, HostState
+from runners.templatetags.fleet import coarse, size
+from runners.views.charts import Chart, Point, axis_style, chart
+from runners.views.event_words import Happening, happening
+from runners.views.fleet_map import Slot, racks
+from runners.views.host_rows import (
+    FULL_PERCENT,
+    WARN_PERCENT,
+    Beats,
+    about,
+    actions_for,
+    heartbeats,
+    state_words,
+    works,
+)
+from runners.views.runner_rows import Action, current_jobs, doing_words
+
+BEATS_ON_PAGE: Final = 30
+EVENTS_SHOWN: Final = 8
+CLOCK_OFF_SECONDS: Final = 30.0
+RANGES: Final = {
+    "1h": ("1 h", timedelta(hours=1)),
+    "6h": ("6 h", timedelta(hours=6)),
+    "24h": ("24 h", timedelta(hours=24)),
+    "7d": ("7 d", timedelta(days=7)),
+}
+DEFAULT_RANGE: Final = "1h"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """One choice of the charts' length."""
+
+    key: str
+    word: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """One chart with its figure: `value` big, `unit` small beside it; `hue` is a CSS class."""
+
+    title: str
+    value: str
+    unit: str
+    hue: str
+    caution: bool
+    chart: Chart
+
+
+@dataclass(frozen=True, slots=True)
+class SlotLine:
+    """One slot of the list: its runner and what it does, or that it is free."""
+
+    state: str
+    word: str
+    name: str
+    url: str
+    doing: str
+    more: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of the details: a name and text or a moment; `warn` marks what is amiss."""
+
+    name: str
+    text: str = ""
+    at: datetime | None = None
+    mono: bool = False
+    warn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A callout above the page."""
+
+    state: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostPage:
+    """Everything the page shows."""
+
+    host: Host
+    state: str
+    state_word: str
+    about: str
+    labels: list[str]
+    disk_pill: str
+    notices: list[Notice]
+    ranges: list[Range]
+    axis: str
+    gauges: list[Gauge]
+    slots: list[Slot]
+    slot_lines: list[SlotLine]
+    slots_words: str
+    beats: Beats
+    beats_words: str
+    facts: list[Fact]
+    events: list[Happening]
+    events_url: str
+    actions: list[Action]
+    can_provision: bool
+    announce: str
+
+
+def host_page(host: Host, *, now: datetime, sample_seconds: int, span: str) -> HostPage:
+    """Read what the page of `host` shows; `span` is a key of RANGES, else the default."""
+    rack = racks([host], now=now)[0]
+    state, word, _ = state_words(rack)
+    span = span if span in RANGES else DEFAULT_RANGE
+    disk = rack.disk_percent
+    in_service = host.retired_at is None
+    return HostPage(
+        host=host,
+        state=state,
+        state_word=word,
+        about=about(host),
+        labels=[label.name for label in host.labels.all()],
+        disk_pill=f"Disk {disk}%" if disk is not None and disk >= WARN_PERCENT else "",
+        notices=_notices(host, rack.state, disk, now),
+        ranges=[Range(key, words, key == span) for key, (words, _) in RANGES.items()],
+        axis=axis_style(RANGES[span][1]),
+        gauges=_gauges(host, disk, begin=now - RANGES[span][1], end=now),
+        slots=rack.slots,
+        slot_lines=_slot_lines(host, now),
+        slots_words=f"{rack.busy} of {host.slots} working",
+        beats=heartbeats([host], now=now, bars=BEATS_ON_PAGE, sample_seconds=sample_seconds)[
+            host.pk
+        ],
+        beats_words=f"last {BEATS_ON_PAGE} periods of {coarse(sample_seconds)}",
+        facts=_facts(host),
+        events=[happening(event) for event in Event.objects.filter(host=host)[:EVENTS_SHOWN]],
+        events_url=f"{reverse('event-list')}?host={host.name}",
+        actions=actions_for(host, busy=works(rack)),
+        can_provision=in_service and not host.cordoned,
+        announce=f"{host.name}: {word}",
+    )
+
+
+def _notices(host: Host, state: HostState, disk: int | None, now: datetime) -> list[Notice]:
+    notices = []
+    if state == HostState.RETIRED:
+        notices.append(
+            Notice(
+                "info", f"{host.name} is retired.", "Its history stays. Enrol it to bring it back."
+            )
+        )
+    if state in (HostState.LATE, HostState.OFFLINE) and host.last_seen_at:
+        silence = coarse(int((now - host.last_seen_at).total_seconds()))
+        notices.append(
+            Notice(
+                "failure" if state == HostState.OFFLINE else "warning",
+                f"{host.name} has been silent for {silence}.",
+                "What runs on it is unknown; jobs there may still be working. "
+                "Check power and network, then the fleet-agent service.",
+            )
+        )
+    if host.cordoned and state != HostState.RETIRED:
+        why = f" Reason: {host.cordoned_reason}." if host.cordoned_reason else ""
+        notices.append(
+            Notice("warning", "Cordoned: it takes no new runners.", f"Runners go on.{why}")
+        )
+    if disk is not None and disk >= FULL_PERCENT:
+        free = size((host.disk_total_bytes or 0) - (host.disk_used_bytes or 0))
+        notices.append(
+            Notice("warning", f"Disk is {disk}% full.", f"{free} are left for jobs and packages.")
+        )
+    if host.posing:
+        notices.append(
+            Notice(
+                "info",
+                "This host is posing.",
+                "Its agent was told what to report, for a demo or a test; the facts are not "
+                "measured.",
+            )
+        )
+    return notices
+
+
+def _gauges(host: Host, disk: int | None, *, begin: datetime, end: datetime) -> list[Gauge]:
+    rows = list(
+        Sample.objects.filter(host=host, at__gte=begin, at__lte=end)
+        .order_by("at")
+        .values_list("at", "cpu_percent", "memory_used_bytes", "disk_used_bytes")
+    )
+    cores = f"of {host.cpu_count} cores" if host.cpu_count else ""
+    memory, space = host.memory_bytes or 0, host.disk_total_bytes or 0
+    return [
+        Gauge(
+            "CPU",
+            "—" if host.cpu_percent is None else f"{host.cpu_percent:.0f}%",
+            cores,
+            "",
+            False,
+            chart([Point(row[0], row[1]) for row in rows], begin=begin, end=end),
+        ),
+        Gauge(
+            "Memory",
+            size(host.memory_used_bytes),
+            f"of {size(memory)}" if memory else "",
+            "hue-start",
+            False,
+            chart(_shares([(row[0], row[2]) for row in rows], memory), begin=begin, end=end),
+        ),
+        Gauge(
+            "Disk",
+            size(host.disk_used_bytes),
+            f"of {size(space)}" if space else "",
+            "hue-warn" if (disk or 0) >= WARN_PERCENT else "hue-ink",
+            (disk or 0) >= WARN_PERCENT,
+            chart(_shares([(row[0], row[3]) for row in rows], space), begin=begin, end=end),
+        ),
+    ]
+
+
+def _shares(rows: Sequence[tuple[datetime, int]], total: int) -> list[Point]:
+    return [Point(at, used * 100 / total) for at, used in rows] if total else []
+
+
+def _slot_lines(host: Host, now: datetime) -> list[SlotLine]:
+    runners = {
+        runner.slot or 0: runner
+        for runner in Runner.objects.filter(host=host, slot__isnull=False).select_related("host")
+    }
+    jobs = current_jobs(runner.pk for runner in runners.values())
+    return [
+        _slot_line(number, runners.get(number), jobs, now)
+        for number in sorted({*range(1, host.slots + 1), *runners})
+    ]
+
+
+def _slot_line(number: int, runner: Runner | None, jobs: dict[int, Job], now: datetime) -> SlotLine:
+    if runner is None:
+        return SlotLine("free", "", f"Slot {number} is free", "", "", "")
+    state: DisplayState = runner.display_at(now)
+    doing, more = doing_words(runner, state, jobs.get(runner.pk), now)
+    return SlotLine(state.value, state.label, runner.name, runner.get_absolute_url(), doing, more)
+
+
+def _facts(host: Host) -> list[Fact]:
+    signals = [host.architecture or "—", host.kernel_architecture]
+    facts = [
+        Fact("Agent", host.agent_version or "—", mono=True),
+        Fact("System", host.os_version or host.os or "—"),
+        Fact("Kernel", host.kernel or "—", mono=True),
+        Fact("Architecture", ", kernel says ".join(part for part in signals if part)),
+        Fact("Host name", host.hostname or "—", mono=True),
+        Fact("Site", host.site or "—"),
+        Fact("Slots", str(host.slots)),
+        _gpu_fact(host),
+        Fact("Enrolled", at=host.enrolled_at),
+        Fact("Agent token", "rotation under way", warn=True)
+        if host.token_rotation_asked_at
+        else Fact("Agent token", at=host.token_rotated_at),
+    ]
+    if host.emulated:
+        facts.insert(4, Fact("Emulated", "the CPU is emulated: expect slow jobs", warn=True))
+    if host.owner:
+        facts.append(Fact("Owner", host.owner))
+    if abs(host.clock_skew_seconds or 0) > CLOCK_OFF_SECONDS:
+        skew = f"{host.clock_skew_seconds:+.0f} s against this server"
+        facts.append(Fact("Clock", skew, warn=True))
+    if host.temperature_celsius is not None:
+        facts.append(Fact("Temperature", f"{host.temperature_celsius:.0f} °C"))
+    code = EnrolmentCode.objects.filter(host=host).select_related("created_by").first()
+    if code is not None and code.created_by is not None:
+        facts.append(Fact("Code made by", code.created_by.get_username()))
+    return facts
+
+
+def _gpu_fact(host: Host) -> Fact:
+    if not host.gpus:
+        return Fact("GPU", host.gpu_source or "none")
+    models = [str(gpu.get("model", "GPU")) for gpu in host.gpus if isinstance(gpu, dict)]
+    counted = {model: models.count(model) for model in models}
+    words = [
+        f"{number} \N{MULTIPLICATION SIGN} {model}" if number > 1 else model
+        for model, number in counted.items()
+    ]
+    return Fact("GPU", ", ".join(words))

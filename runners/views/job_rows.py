@@ -1,0 +1,128 @@
+"""What the pages say of jobs: why one waits, how long it waited and ran, and how it ended.
+
+Read only; `supplies` runs four queries however many jobs and runners there are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, F
+from django.urls import reverse
+
+from runners.models import Job, Pool, Runner
+from runners.states import DisplayState, RunnerState
+from runners.waiting import Reason, Supply, reason
+
+_KIND = {
+    DisplayState.IDLE: "idle",
+    DisplayState.STARTING: "starting",
+    DisplayState.BUSY: "busy",
+    DisplayState.OFFLINE: "down",
+    DisplayState.LOST: "down",
+    DisplayState.FAILED: "down",
+}
+LONG_WAIT_SECONDS = 120
+VERY_LONG_WAIT_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One job; lengths in seconds. `reason` only while it waits, `tone` marks a long wait."""
+
+    job: Job
+    url: str
+    where: str
+    state: str
+    word: str
+    waited_seconds: float | None
+    ran_seconds: float | None
+    tone: str
+    runner_url: str
+    reason: Reason | None = None
+
+
+def job_rows(jobs: Iterable[Job], *, now: datetime) -> list[JobRow]:
+    """Return the rows of these jobs; none of them gets a reason."""
+    return [_row(job, now, None) for job in jobs]
+
+
+def waiting_rows(jobs: Iterable[Job], *, now: datetime) -> list[JobRow]:
+    """Return the rows of waiting jobs, each with its reason."""
+    loaded = list(jobs)
+    known = supplies(now) if loaded else []
+    return [_row(job, now, _reason(job, known)) for job in loaded]
+
+
+def supplies(now: datetime) -> list[Supply]:
+    """Count what serves: a pool's runners together, those without a pool by their labels."""
+    runners = Runner.objects.exclude(
+        state__in=[RunnerState.REMOVED, RunnerState.REMOVING, RunnerState.DRAINING]
+    ).with_display_state(now)
+    pools: dict[int, Counter[str]] = {}
+    counted = (
+        runners.filter(pool__isnull=False)
+        .order_by()
+        .values_list("pool_id", F("display"))
+        .annotate(number=Count("pk"))
+    )
+    for pool_id, display, number in counted:
+        if pool_id is not None and display in _KIND:
+            pools.setdefault(pool_id, Counter())[_KIND[display]] += number
+    labels = {
+        pool.pk: frozenset(label.name.lower() for label in pool.labels.all())
+        for pool in Pool.objects.prefetch_related("labels")
+    }
+    known = [Supply(labels[pk], **pools.get(pk, Counter())) for pk in labels]
+    alone: dict[frozenset[str], Counter[str]] = {}
+    for runner in (
+        runners.filter(pool__isnull=True).select_related("host").prefetch_related("labels")
+    ):
+        names = frozenset(label.name.lower() for label in runner.labels.all())
+        if (display := runner.display_at(now)) in _KIND:
+            alone.setdefault(names, Counter())[_KIND[display]] += 1
+    return [*known, *(Supply(names, **counts) for names, counts in alone.items())]
+
+
+def _reason(job: Job, known: list[Supply]) -> Reason:
+    if job.status == Job.Status.WAITING:
+        return Reason("cordoned", "It waits for approval at GitHub.", "Approve the deployment.")
+    return reason([str(label) for label in job.labels], known)
+
+
+def _row(job: Job, now: datetime, why: Reason | None) -> JobRow:
+    state, word = _state(job)
+    begun = job.started_at
+    waited = ((begun or now) - job.queued_at).total_seconds()
+    if begun is None and job.completed_at is not None:
+        waited = (job.completed_at - job.queued_at).total_seconds()
+    ran = ((job.completed_at or now) - begun).total_seconds() if begun else None
+    return JobRow(
+        job=job,
+        url=job.get_absolute_url(),
+        where=" · ".join(part for part in (job.repository, job.head_branch) if part),
+        state=state,
+        word=word,
+        waited_seconds=max(0.0, waited),
+        ran_seconds=None if ran is None else max(0.0, ran),
+        tone=_tone(waited),
+        runner_url=reverse("runner-detail", args=[job.runner_id]) if job.runner_id else "",
+        reason=why,
+    )
+
+
+def _state(job: Job) -> tuple[str, str]:
+    """The state's value and word: of a completed job, how it ended."""
+    if job.status == Job.Status.COMPLETED:
+        ended = job.conclusion or "completed"
+        return ended, ended.replace("_", " ").capitalize()
+    return job.status, job.get_status_display()
+
+
+def _tone(waited: float) -> str:
+    if waited >= VERY_LONG_WAIT_SECONDS:
+        return "down strong"
+    return "caution strong" if waited >= LONG_WAIT_SECONDS else "muted"

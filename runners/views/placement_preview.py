@@ -1,0 +1,121 @@
+"""Where an order would land, or why nowhere: asked of the same placement that will place it.
+
+Read only: it takes no slot, so the answer holds for the moment it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from runners import placement
+from runners.errors import NoCapacity
+from runners.lifecycle import Order
+from runners.models import Host, Pool, Runner
+from runners.views.fleet_map import Rack, Slot, racks
+
+_GHOST = Slot(state="ghost", title="New runner", glyph="dot")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolTile:
+    """A pool to choose, with the room there is for it; `value` "" is "Custom"."""
+
+    value: str
+    name: str
+    words: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What would happen: buildings with the new windows, or `problem`; `runs_on` for a workflow."""
+
+    problem: str
+    words: str
+    racks: list[Rack]
+    count: int
+    scope: str
+    credential: str
+    labels: list[str]
+    persistent: bool
+
+    @property
+    def possible(self) -> bool:
+        return not self.problem
+
+
+def placement_of(order: Order, *, now: datetime) -> Placement:
+    """Place the order on paper."""
+    try:
+        taken = placement.free_slots(need_of(order), count=order.count, now=now)
+        problem = ""
+    except NoCapacity as error:
+        taken, problem = [], error.user_message
+    hosts = {host.pk: host for host, _ in taken}
+    slots = {pk: {slot for host, slot in taken if host.pk == pk} for pk in hosts}
+    return Placement(
+        problem=problem,
+        words=_words(list(hosts.values()), chosen=order.host),
+        racks=[
+            _with_new(rack, slots[rack.host.pk]) for rack in racks(list(hosts.values()), now=now)
+        ],
+        count=order.count,
+        scope=f"{order.scope.slug} ({order.scope.get_kind_display().lower()})",
+        credential=order.scope.credential.name,
+        labels=list(order.labels),
+        persistent=not order.ephemeral,
+    )
+
+
+def need_of(order: Order) -> placement.Need:
+    """What the order asks of a host."""
+    return placement.Need(
+        labels=tuple(order.labels),
+        host_id=order.host.pk if order.host else None,
+        architecture=order.architecture,
+        needs_gpu=order.needs_gpu,
+        site=order.site,
+    )
+
+
+def pool_tiles(pools: Sequence[Pool], *, chosen: str, now: datetime) -> list[PoolTile]:
+    """Return the pools with the free slots each could use; two queries however many."""
+    hosts = list(Host.objects.in_service())
+    taken = Runner.objects.filter(slot__isnull=False).values_list("host_id", flat=True)
+    free = {host.pk: host.slots for host in hosts}
+    for host_id in taken:
+        if host_id in free:
+            free[host_id] -= 1
+    tiles = []
+    for pool in pools:
+        need = placement.Need(
+            labels=tuple(label.name for label in pool.labels.all()),
+            architecture=pool.architecture,
+            needs_gpu=pool.needs_gpu,
+            site=pool.site,
+        )
+        able = [host for host in hosts if not placement.refusal(need, host, now=now)]
+        room = sum(max(0, free[host.pk]) for host in able)
+        words = f"{room} slot{'s' if room != 1 else ''} free" if room else "no slot free"
+        tiles.append(PoolTile(pool.name, pool.name, words, pool.name == chosen))
+    return [*tiles, PoolTile("", "Custom", "Choose scope and labels", not chosen)]
+
+
+def _words(hosts: Sequence[Host], *, chosen: Host | None) -> str:
+    if chosen is not None:
+        return f"On {chosen.name}, as you chose."
+    if not hosts:
+        return "Automatic: a host that can serve every label, the emptiest first."
+    return "Automatic: the emptiest hosts that can serve every label."
+
+
+def _with_new(rack: Rack, new: set[int]) -> Rack:
+    """Draw the new runners into the free windows; slots count from one."""
+    return replace(
+        rack,
+        slots=[
+            _GHOST if number in new else slot for number, slot in enumerate(rack.slots, start=1)
+        ],
+    )

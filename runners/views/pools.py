@@ -1,0 +1,325 @@
+"""The pools: what each keeps ready, and how far it is from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.contrib import messages
+from django.db.models import Count, F, QuerySet
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from runners import pool_policy, pools
+from runners.access import role_required
+from runners.errors import FleetError
+from runners.forms.pools import PauseForm, PoolForm, RemovePoolForm
+from runners.models import Event, Pool, Runner, Scope
+from runners.states import DisplayState, RunnerState
+from runners.views import versions
+from runners.views.event_words import Happening, happening
+from runners.views.shared import Confirm, Context, FleetRequest, actor, ask, page, polled, respond
+
+EVENTS_SHOWN: Final = 12
+_LIST: Final = "pools/_pool_list.html"
+_PAGE: Final = "pools/_pool_page.html"
+_DOWN: Final = (DisplayState.LOST, DisplayState.FAILED, DisplayState.OFFLINE)
+_BAR: Final = (
+    ("busy", (DisplayState.BUSY, DisplayState.DRAINING)),
+    ("idle", (DisplayState.IDLE,)),
+    ("starting", (DisplayState.STARTING,)),
+    ("offline", _DOWN),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A piece of a pool's bar: `percent` of its maximum, a whole number."""
+
+    state: str
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """One pool with its runners counted; `state` and `word` say whether it is kept."""
+
+    pool: Pool
+    url: str
+    labels: list[str]
+    state: str
+    word: str
+    why: str
+    busy: int
+    idle: int
+    starting: int
+    down: int
+    bar: list[Share]
+    bar_words: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPage:
+    """One pool's page."""
+
+    row: PoolRow
+    sentences: list[str]
+    events: list[Happening]
+    runners_url: str
+
+
+@polled(versions.fleet_version)
+@role_required("viewer")
+@require_GET
+def pool_list(request: FleetRequest) -> HttpResponse:
+    now = timezone.now()
+    loaded = list(_pools())
+    context = {
+        "now": now,
+        "version": versions.fleet_version(request),
+        "rows": _rows(loaded, now),
+        "has_scope": bool(loaded) or Scope.objects.exists(),
+    }
+    return page(request, "pools/pool_list.html", _LIST, context)
+
+
+def _page_version(request: HttpRequest, name: str) -> str:
+    return versions.fleet_version(request)
+
+
+@polled(_page_version)
+@role_required("viewer")
+@require_GET
+def pool_detail(request: FleetRequest, name: str) -> HttpResponse:
+    return page(request, "pools/pool_detail.html", _PAGE, _detail_context(request, name))
+
+
+@role_required("admin")
+@require_http_methods(["GET", "POST"])
+def pool_new(request: FleetRequest) -> HttpResponse:
+    form = PoolForm(request.POST if request.method == "POST" else None)
+    status = 422 if form.is_bound else 200
+    if form.is_valid():
+        try:
+            pool = pool_policy.create(form.policy, by=actor(request), now=timezone.now())
+        except FleetError as error:
+            form.add_error(None, error.user_message)
+        else:
+            messages.success(request, f"{pool.name} is created.")
+            return redirect(pool)
+    context = {"form": form, "pool": None}
+    return render(request, "pools/pool_form.html", context, status=status)
+
+
+@role_required("admin")
+@require_http_methods(["GET", "POST"])
+def pool_edit(request: FleetRequest, name: str) -> HttpResponse:
+    pool = _get_pool_for_user(request, name)
+    if request.method == "POST":
+        form, status = PoolForm(request.POST), 422
+    else:
+        form, status = PoolForm.showing(pool_policy.policy_of(pool)), 200
+    if form.is_valid():
+        try:
+            pool_policy.change(pool, form.policy, by=actor(request), reason="", now=timezone.now())
+        except FleetError as error:
+            form.add_error(None, error.user_message)
+        else:
+            messages.success(request, f"{pool.name} is saved. New runners follow it.")
+            return redirect(pool)
+    context = {"form": form, "pool": _get_pool_for_user(request, name)}
+    return render(request, "pools/pool_form.html", context, status=status)
+
+
+@role_required("admin")
+@require_http_methods(["GET", "POST"])
+def pool_pause(request: FleetRequest, name: str) -> HttpResponse:
+    pool = _get_pool_for_user(request, name)
+    form = PauseForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        return _ask(
+            request,
+            pool,
+            "pause",
+            form,
+            title=f"Pause {name}?",
+            text="It starts no runners until somebody resumes it. Those it has go on.",
+            button=f"Pause {name}",
+        )
+    pools.pause(pool, by=actor(request), reason=form.cleaned_data["reason"], now=timezone.now())
+    return _done(request, pool, f"{name} is paused.", reverse("pool-resume", args=[name]))
+
+
+@role_required("admin")
+@require_POST
+def pool_resume(request: FleetRequest, name: str) -> HttpResponse:
+    pool = _get_pool_for_user(request, name)
+    pools.resume(pool, by=actor(request), reason="", now=timezone.now())
+    return _done(request, pool, f"{name} starts runners again.")
+
+
+@role_required("admin")
+@require_http_methods(["GET", "POST"])
+def pool_remove(request: FleetRequest, name: str) -> HttpResponse:
+    pool = _get_pool_for_user(request, name)
+    form = RemovePoolForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        return _ask(
+            request,
+            pool,
+            "remove",
+            form,
+            title=f"Remove {name}?",
+            text="Nothing is kept ready for it any more. A pool with runners stays; to hold it for "
+            "a while, pause it.",
+            button=f"Remove {name}",
+            danger=True,
+        )
+    try:
+        pool_policy.remove(
+            pool, by=actor(request), reason=form.cleaned_data["reason"], now=timezone.now()
+        )
+    except FleetError as error:
+        messages.error(request, error.user_message)
+        return redirect("pool-detail", name)
+    messages.success(request, f"{name} is removed.")
+    return redirect("pool-list")
+
+
+def _pools() -> QuerySet[Pool]:
+    return Pool.objects.select_related("scope").prefetch_related("labels")
+
+
+def _get_pool_for_user(request: FleetRequest, name: str) -> Pool:
+    """Every role sees every pool."""
+    return get_object_or_404(_pools(), name=name)
+
+
+def _rows(loaded: Sequence[Pool], now: datetime) -> list[PoolRow]:
+    counts: dict[int, Counter[str]] = {pool.pk: Counter() for pool in loaded}
+    counted = (
+        Runner.objects.exclude(state__in=[RunnerState.REMOVED, RunnerState.REMOVING])
+        .filter(pool__in=counts)
+        .with_display_state(now)
+        .order_by()
+        .values_list("pool_id", F("display"))
+        .annotate(number=Count("pk"))
+    )
+    for pool_id, display, number in counted:
+        counts[pool_id][display] += number
+    return [_row(pool, counts[pool.pk], now) for pool in loaded]
+
+
+def _row(pool: Pool, counts: Counter[str], now: datetime) -> PoolRow:
+    state, word, why = _keeping(pool, counts, now)
+    busy = counts[DisplayState.BUSY] + counts[DisplayState.DRAINING]
+    down = sum(counts[display] for display in _DOWN)
+    idle, starting = counts[DisplayState.IDLE], counts[DisplayState.STARTING]
+    whole = max(pool.max_runners, sum(counts.values()), 1)
+    return PoolRow(
+        pool=pool,
+        url=pool.get_absolute_url(),
+        labels=[label.name for label in pool.labels.all()],
+        state=state,
+        word=word,
+        why=why,
+        busy=busy,
+        idle=idle,
+        starting=starting,
+        down=down,
+        bar=[
+            Share(name, round(sum(counts[display] for display in displays) * 100 / whole))
+            for name, displays in _BAR
+        ],
+        bar_words=f"{busy} working, {idle} idle, {starting} starting, {down} down, of at most "
+        f"{pool.max_runners}",
+    )
+
+
+def _keeping(pool: Pool, counts: Counter[str], now: datetime) -> tuple[str, str, str]:
+    """Whether the pool is kept as it should be: a state, its word, and why not."""
+    if pool.paused_at is not None:
+        return "cordoned", "Paused", pool.paused_reason
+    if pool.backoff_until is not None and pool.backoff_until > now:
+        failures = pool.consecutive_failures
+        return "failed", "Backing off", f"{failures} starts failed in a row; it tries again soon."
+    if pool.scope.github_unknown_since is not None:
+        return "late", "Waiting for GitHub", "GitHub can't be reached, so nothing is started."
+    ready = counts[DisplayState.IDLE] + counts[DisplayState.STARTING]
+    if ready < pool.min_idle and sum(counts.values()) < pool.max_runners:
+        return "queued", "Short", f"{ready} of {pool.min_idle} idle runners ready."
+    return "ok", "Kept", ""
+
+
+def _sentences(pool: Pool) -> list[str]:
+    """The policy as a person would say it."""
+    kept = f"Keep {pool.min_idle} idle runner{'s' if pool.min_idle != 1 else ''} ready."
+    life = (
+        "Each takes one job, then GitHub deregisters it."
+        if pool.ephemeral
+        else "Each runs until it is stopped: the host keeps a registration key."
+    )
+    where = f"Prefer hosts in {pool.site}; others serve when it is full." if pool.site else ""
+    what = ["a GPU"] if pool.needs_gpu else []
+    if pool.architecture:
+        what.append(f"{pool.architecture} hosts")
+    needs = f"Needs {' and '.join(what)}." if what else ""
+    most = f"Never run more than {pool.max_runners} at a time."
+    return [sentence for sentence in (kept, most, life, where, needs) if sentence]
+
+
+def _detail_context(request: FleetRequest, name: str) -> Context:
+    now = timezone.now()
+    pool = _get_pool_for_user(request, name)
+    events = Event.objects.filter(object_kind="pool", object_id=pool.pk)[:EVENTS_SHOWN]
+    return {
+        "now": now,
+        "version": versions.fleet_version(request),
+        "page": PoolPage(
+            row=_rows([pool], now)[0],
+            sentences=_sentences(pool),
+            events=[happening(event) for event in events],
+            runners_url=f"{reverse('runner-list')}?pool={pool.name}",
+        ),
+    }
+
+
+def _ask(
+    request: FleetRequest,
+    pool: Pool,
+    verb: str,
+    form: Form,
+    *,
+    title: str,
+    text: str,
+    button: str,
+    danger: bool = False,
+) -> HttpResponse:
+    confirm = Confirm(
+        title=title,
+        text=text,
+        button=button,
+        action=reverse(f"pool-{verb}", args=[pool.name]),
+        cancel_url=pool.get_absolute_url(),
+        target="" if danger else "#pool-page",
+        danger=danger,
+    )
+    return ask(request, confirm, form)
+
+
+def _done(request: FleetRequest, pool: Pool, said: str, undo_url: str = "") -> HttpResponse:
+    return respond(
+        request,
+        _PAGE,
+        pool.get_absolute_url(),
+        lambda: _detail_context(request, pool.name),
+        said=said,
+        undo_url=undo_url,
+    )

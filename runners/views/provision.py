@@ -1,0 +1,148 @@
+"""Provision runners: a dialog over any page, a page of its own without script, and its preview."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.contrib import messages
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_GET, require_http_methods
+from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
+
+from runners import lifecycle
+from runners.access import role_required
+from runners.errors import FleetError, InvalidRequest, NoCapacity
+from runners.forms.provision import EPHEMERAL, LIFETIMES, PERSISTENT, ProvisionForm
+from runners.models import Host, Label, Pool, Scope
+from runners.views.placement_preview import Placement, placement_of, pool_tiles
+from runners.views.shared import DIALOG_SLOT, Context, FleetRequest, actor, wants_fragment
+
+LABELS_SUGGESTED: Final = 100
+_FIELDS: Final = (
+    "pool",
+    "scope",
+    "labels",
+    "count",
+    "lifetime",
+    "host",
+    "name_pattern",
+    "runner_group_id",
+    "runner_group_name",
+    "reason",
+)
+
+
+@role_required("operator")
+@require_http_methods(["GET", "POST"])
+def runner_provision(request: FleetRequest) -> HttpResponse:
+    if request.method == "GET":
+        initial = _initial(request.GET)
+        form = ProvisionForm(initial=initial)
+        return _show(request, form, preview=ProvisionForm(initial))
+    form = ProvisionForm(request.POST)
+    if "preview" in request.POST:
+        return _show(request, form, preview=form)
+    if not form.is_valid():
+        return _show(request, form, preview=form, status=422)
+    try:
+        made = lifecycle.provision(
+            form.order,
+            by=actor(request),
+            reason=form.cleaned_data["reason"],
+            now=timezone.now(),
+        )
+    except InvalidRequest as error:
+        form.add_error(None, error.user_message)
+        return _show(request, form, preview=form, status=422)
+    except FleetError as error:
+        form.add_error(None, error.user_message)
+        return _show(request, form, preview=form, status=409)
+    hosts = ", ".join(sorted({runner.host.name for runner in made}))
+    count = f"{len(made)} runner{'s' if len(made) != 1 else ''}"
+    messages.success(request, f"{count} on the way on {hosts}.")
+    url = made[0].get_absolute_url() if len(made) == 1 else reverse("runner-list")
+    return HttpResponseClientRedirect(url) if wants_fragment(request) else redirect(url)
+
+
+@role_required("operator")
+@require_GET
+def runner_preview(request: FleetRequest) -> HttpResponse:
+    """The placement alone, for the form as it stands."""
+    context = {"placement": _placement(ProvisionForm(request.GET))}
+    return render(request, "provision/_placement.html", context)
+
+
+def _show(
+    request: FleetRequest, form: ProvisionForm, *, preview: ProvisionForm, status: int = 200
+) -> HttpResponse:
+    in_dialog = wants_fragment(request)
+    template = "provision/_dialog.html" if in_dialog else "provision/provision.html"
+    context = {**_context(form, preview), "in_dialog": in_dialog}
+    response = render(request, template, context, status=status)
+    patch_vary_headers(response, ["HX-Request"])
+    if in_dialog:
+        return reswap(retarget(response, DIALOG_SLOT), "innerHTML")
+    return response
+
+
+def _context(form: ProvisionForm, preview: ProvisionForm) -> Context:
+    now = timezone.now()
+    pools = list(Pool.objects.prefetch_related("labels"))
+    chosen = str(form["pool"].value() or "")
+    lifetime = form["lifetime"].value()
+    return {
+        "now": now,
+        "form": form,
+        "tiles": pool_tiles(pools, chosen=chosen, now=now) if pools else [],
+        "lifetimes": [(value, word, value == lifetime) for value, word in LIFETIMES],
+        "persistent": PERSISTENT,
+        "known_labels": Label.objects.values_list("name", flat=True)[:LABELS_SUGGESTED],
+        "has_scope": Scope.objects.exists(),
+        "has_host": Host.objects.in_service().exists(),
+        "placement": _placement(preview),
+        "advanced_open": any(
+            form.errors.get(name)
+            for name in ("name_pattern", "runner_group_id", "runner_group_name", "reason")
+        ),
+    }
+
+
+def _placement(form: ProvisionForm) -> Placement | None:
+    """Where the order would land; None while the form does not say enough."""
+    if not form.is_valid():
+        return None
+    try:
+        return placement_of(form.order, now=timezone.now())
+    except (InvalidRequest, NoCapacity):
+        return None
+
+
+def _initial(query: QueryDict) -> Mapping[str, Any]:
+    """What the form begins with: the address's wishes, else the only choice, else the usual."""
+    given = {name: query[name] for name in _FIELDS if query.get(name)}
+    scopes = list(Scope.objects.values_list("pk", flat=True)[:2])
+    hosts = Host.objects.in_service()
+    if (host := _host_asked_for(query)) is not None:
+        hosts = hosts.filter(pk=host)
+    return {
+        "scope": scopes[0] if len(scopes) == 1 else "",
+        "labels": "" if given.get("pool") else _usual_labels(hosts.values_list("architecture")),
+        "count": 1,
+        "lifetime": EPHEMERAL,
+        **given,
+    }
+
+
+def _host_asked_for(query: QueryDict) -> int | None:
+    text = query.get("host", "")
+    return int(text) if text.isdecimal() else None
+
+
+def _usual_labels(architectures: Any) -> str:
+    kinds = {architecture for (architecture,) in architectures.distinct() if architecture}
+    return ", ".join(["self-hosted", "linux", *(kinds if len(kinds) == 1 else ())])

@@ -1,0 +1,153 @@
+"""Settings: the scopes, where runners register, and what GitHub last said of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.contrib import messages
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods
+
+from runners import connecting, scopes, wiring
+from runners.access import role_required
+from runners.connecting import CredentialRefused
+from runners.errors import FleetError
+from runners.forms.settings import RemoveForm, ScopeForm
+from runners.models import Credential, Event, Scope
+from runners.states import RunnerState
+from runners.views.credentials import VerdictWords, verdict_words
+from runners.views.event_words import happening
+from runners.views.shared import Confirm, FleetRequest, actor, ask
+
+EVENTS_SHOWN: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeRow:
+    """One scope of the list; `state` and `word` tell whether GitHub answers for it."""
+
+    scope: Scope
+    url: str
+    state: str
+    word: str
+    since: datetime | None
+    error: str
+    runners: int
+    pools: int
+    verdict: VerdictWords
+
+
+@role_required("viewer")
+@require_GET
+def scope_list(request: FleetRequest) -> HttpResponse:
+    rows = [_row(scope) for scope in _counted_scopes()]
+    context = {"now": timezone.now(), "rows": rows}
+    return render(request, "settings/scope_list.html", context)
+
+
+@role_required("viewer")
+@require_GET
+def scope_detail(request: FleetRequest, pk: int) -> HttpResponse:
+    scope = get_object_or_404(_counted_scopes().prefetch_related("packages"), pk=pk)
+    events = Event.objects.filter(object_kind="scope", object_id=pk)[:EVENTS_SHOWN]
+    context = {
+        "now": timezone.now(),
+        "row": _row(scope),
+        "packages": scope.packages.all(),
+        "events": [happening(event) for event in events],
+    }
+    return render(request, "settings/scope_detail.html", context)
+
+
+@role_required("admin")
+@require_http_methods(["GET", "POST"])
+def scope_new(request: FleetRequest) -> HttpResponse:
+    form = ScopeForm(request.POST if request.method == "POST" else None)
+    context: dict[str, object] = {"form": form, "has_credential": Credential.objects.exists()}
+    if not form.is_valid():
+        status = 422 if form.is_bound else 200
+        return render(request, "settings/scope_new.html", context, status=status)
+    credential: Credential = form.cleaned_data["credential"]
+    status = 409
+    try:
+        with wiring.client_for(credential) as github:
+            scope = connecting.add_checked_scope(
+                form.cleaned_data["web_url"],
+                credential=credential,
+                github=github,
+                runner_group_id=form.cleaned_data["runner_group_id"],
+                runner_group_name=form.cleaned_data["runner_group_name"],
+                by=actor(request),
+                now=timezone.now(),
+            )
+    except CredentialRefused as error:
+        context["refused"] = error
+        status = 422
+    except FleetError as error:
+        form.add_error(None, error.user_message)
+    else:
+        messages.success(request, f"{scope.slug} is added.")
+        return redirect(scope)
+    return render(request, "settings/scope_new.html", context, status=status)
+
+
+@role_required("admin")
+@require_http_methods(["GET", "POST"])
+def scope_remove(request: FleetRequest, pk: int) -> HttpResponse:
+    scope = get_object_or_404(Scope, pk=pk)
+    form = RemoveForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        confirm = Confirm(
+            title=f"Remove {scope.slug}?",
+            text="Fleetui forgets it; GitHub changes nothing. A scope with runners or pools stays.",
+            button=f"Remove {scope.slug}",
+            action=reverse("scope-remove", args=[pk]),
+            cancel_url=scope.get_absolute_url(),
+            danger=True,
+        )
+        return ask(request, confirm, form)
+    try:
+        scopes.remove_scope(
+            scope, by=actor(request), reason=form.cleaned_data["reason"], now=timezone.now()
+        )
+    except FleetError as error:
+        messages.error(request, error.user_message)
+        return redirect(reverse("scope-detail", args=[pk]))
+    messages.success(request, f"{scope.slug} is removed.")
+    return redirect("scope-list")
+
+
+def _counted_scopes() -> QuerySet[Scope]:
+    """Scopes with `current_runners` and `pool_count`."""
+    current = ~Q(runners__state=RunnerState.REMOVED)
+    return Scope.objects.select_related("credential").annotate(
+        current_runners=Count("runners", filter=current, distinct=True),
+        pool_count=Count("pools", distinct=True),
+    )
+
+
+def _row(scope: Scope) -> ScopeRow:
+    unknown = scope.github_unknown_since
+    if unknown is not None:
+        state, word, since = "late", "Unknown", unknown
+    elif scope.github_seen_at is None:
+        state, word, since = "queued", "Not asked yet", scope.created_at
+    else:
+        state, word, since = "ok", "Answers", scope.github_seen_at
+    return ScopeRow(
+        scope=scope,
+        url=scope.get_absolute_url(),
+        state=state,
+        word=word,
+        since=since,
+        error=scope.github_error if unknown is not None else "",
+        runners=getattr(scope, "current_runners", 0),
+        pools=getattr(scope, "pool_count", 0),
+        verdict=verdict_words(scope.credential),
+    )
