@@ -178,7 +178,8 @@ def list_deliveries(world: World, call: Call) -> Response:
     if status not in ("", "success", "failure"):
         raise invalid("status: must be success or failure")
     if status:
-        found = [d for d in found if (d.status == "OK") == (status == "success")]
+        sent = [d for d in found if d.status != "pending"]
+        found = [d for d in sent if (d.status == "OK") == (status == "success")]
     cursor = call.query.get("cursor", "")
     if cursor:
         number = cursor.removeprefix("v1_")

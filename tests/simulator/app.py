@@ -12,7 +12,7 @@ class App:
 
     def __init__(self, sim: Simulator, wishes: JsonObject | None = None) -> None:
         self.sim = sim
-        made = sim.add_app({"account": "acme"} | (wishes or {}))
+        made = sim.add_app({"account": "acme", **(wishes or {})})
         self.client_id = str(made["client_id"])
         self.id = int(str(made["app_id"]))
         self.key = str(made["private_key"])
