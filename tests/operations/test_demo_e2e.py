@@ -1,7 +1,9 @@
 """`manage.py demo` as a newcomer meets it: real processes, twice on the same folder."""
 
+import fcntl
 import re
 import signal
+import socket
 from contextlib import closing
 
 import psutil
@@ -80,23 +82,24 @@ def test_demo_shows_a_living_fleet_and_ends_whole_and_resumes(demo: Installation
     assert host_ids(demo) == hosts
 
 
-def test_demo_names_the_port_that_is_taken(demo: Installation):
-    with demo.running("demo") as first:
-        wait_for("the invitation", lambda: "Sign in" in first.output(), seconds=90)
+@pytest.mark.parametrize("name", ["PORT", "SIM_PORT"])
+def test_demo_names_the_port_that_is_taken(demo: Installation, name: str):
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
 
-        second = demo.manage("demo", DATA_DIR=str(demo.data_dir / "other"))
+        refused = demo.manage("demo", **{name: str(port)})
 
-        assert second.returncode == 1
-        assert (
-            second.stderr == f"CommandError: Port {demo.port} is taken: set PORT to another one.\n"
-        )
+    assert refused.returncode == 1
+    assert refused.stderr == f"CommandError: Port {port} is taken: set {name} to another one.\n"
 
 
 def test_second_demo_in_the_same_folder_is_refused(demo: Installation):
-    with demo.running("demo") as first:
-        wait_for("the invitation", lambda: "Sign in" in first.output(), seconds=90)
+    lock = demo.data_dir / "demo" / "lock"
+    lock.parent.mkdir()
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
 
-        second = demo.manage("demo", PORT=str(free_port()), SIM_PORT=str(free_port()))
+        refused = demo.manage("demo")
 
-        assert second.returncode == 1
-        assert "A demonstration runs in this DATA_DIR already" in second.stderr
+    assert refused.returncode == 1
+    assert "A demonstration runs in this DATA_DIR already" in refused.stderr
