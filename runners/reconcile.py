@@ -73,13 +73,14 @@ def reconcile_scope(
     scope: Scope, *, github: RunnerRegistry, deadlines: Deadlines, now: datetime
 ) -> Summary:
     """Run one pass over a scope. GitHub's errors end up in the scope's row and the summary."""
+    cut_off: PartialResult | None = None
     try:
         listing = github.list_self_hosted_runners(path_of(scope))
         listed: tuple[GitHubRunner, ...] = tuple(listing)
         complete = listing.complete
     except PartialResult as error:
         listed = tuple(item for item in error.items if isinstance(item, GitHubRunner))
-        complete = False
+        complete, cut_off = False, error
     except GitHubError as error:
         _note_unknown(scope, error, now)
         return Summary(error=error.user_message, complete=False)
@@ -89,7 +90,10 @@ def reconcile_scope(
     # Moves that need no call come first: a spent API budget must not keep them back
     ours.sort(key=lambda runner: runner.state not in SERVING)
     foreign = _write_facts(ours, listed, complete=complete, now=now)
-    _note_seen(scope, foreign, now)
+    if cut_off is None:
+        _note_seen(scope, foreign, now)
+    else:
+        _note_unknown(scope, cut_off, now)
     moved = deleted = 0
     for runner in ours:
         try:
