@@ -2,15 +2,19 @@
 
    Links with data-open keep their href, so that without script they lead to the same thing as a page. */
 
-let opener = null;
+import { remember } from "./focus.js";
+
+const FIRST_CHOICE = ".dialog__body :is(input:checked, input:not([type=hidden], [type=radio]), select)";
+let goBack = null;
 
 const open = (dialog) => {
   if (!dialog || dialog.open) return;
-  opener = document.activeElement;
+  goBack = remember(document.activeElement);
   dialog.showModal();
+  dialog.querySelector(FIRST_CHOICE)?.focus();
 };
 
-export const openById = (id) => open(document.getElementById(id));
+const openById = (id) => open(document.getElementById(id));
 
 document.addEventListener("click", (event) => {
   const control = event.target.closest("[data-open], [data-close]");
@@ -30,10 +34,8 @@ document.addEventListener(
   (event) => {
     if (!event.target.matches("dialog")) return;
     if ("auto" in event.target.dataset) event.target.remove();
-    // The swap an action caused may have replaced what opened the dialog.
-    const back = opener?.isConnected ? opener : opener?.id ? document.getElementById(opener.id) : null;
-    back?.focus();
-    opener = null;
+    // After the swap that an action caused: it may have replaced what opened the dialog.
+    setTimeout(goBack);
   },
   true,
 );

@@ -4,6 +4,8 @@
    looked at, every minute when nobody touched it for a while, never while it is hidden, paused, or something is open
    that a swap would take from under the person's hands. 204 means nothing changed. */
 
+import { remember } from "./focus.js";
+
 const QUICK_MS = 5_000;
 const SLOW_MS = 60_000;
 const IDLE_AFTER_MS = 5 * 60_000;
@@ -70,14 +72,24 @@ document.addEventListener("htmx:afterRequest", (event) => {
   say();
 });
 
-/* A swap keeps the scroll position of what scrolls inside it, and announces changes of state once. */
+/* A swap keeps the focus and the scroll positions inside it, and announces changes of state once. */
 let kept = [];
+let refocus = null;
+let acted = null;
+document.addEventListener("htmx:configRequest", (event) => {
+  // A button is disabled while its request runs, and loses the focus by it.
+  if (event.detail.verb !== "get") acted = remember(document.activeElement);
+});
 document.addEventListener("htmx:beforeSwap", (event) => {
+  const focused = document.activeElement;
+  refocus = event.target.contains(focused) && focused !== document.body ? remember(focused) : null;
   kept = [...event.target.querySelectorAll("[id]")]
     .filter((element) => element.scrollTop || element.scrollLeft)
     .map((element) => [element.id, element.scrollTop, element.scrollLeft]);
 });
 document.addEventListener("htmx:afterSwap", () => {
+  if (document.activeElement === document.body) (refocus ?? acted)?.();
+  [refocus, acted] = [null, null];
   for (const [id, top, left] of kept) {
     const element = document.getElementById(id);
     if (element) [element.scrollTop, element.scrollLeft] = [top, left];
