@@ -12,6 +12,7 @@ import secrets
 from dataclasses import dataclass
 
 from runners.simulator.model import DEFAULT_GROUP_ID, Label, Repository, Runner, RunnerGroup
+from runners.simulator.urls import Urls
 from runners.simulator.versions import is_older, registration_refused, runtime_refused
 from runners.simulator.wire import ApiError, JsonObject, invalid, not_found
 from runners.simulator.world import World
@@ -131,7 +132,7 @@ def add_jit_runner(
     return runner
 
 
-def jit_config(world: World, runner: Runner) -> str:
+def jit_config(world: World, runner: Runner, urls: Urls) -> str:
     """What ``run.sh --jitconfig`` takes: base64 of a JSON object, file name to base64 content."""
     group = world.store.groups[runner.scope][runner.group_id]
     settings: JsonObject = {
@@ -139,19 +140,19 @@ def jit_config(world: World, runner: Runner) -> str:
         "AgentName": runner.name,
         "PoolId": group.id,
         "PoolName": group.name,
-        "ServerUrl": world.urls.web,
-        "GitHubUrl": web_url(world, runner.scope),
+        "ServerUrl": urls.web,
+        "GitHubUrl": f"{urls.web}/{runner.scope.removeprefix('repos/').removeprefix('orgs/')}",
         "WorkFolder": runner.work_folder,
         "Ephemeral": True,
         "DisableUpdate": True,
         "UseV2Flow": True,
-        "ServerUrlV2": world.urls.web,
+        "ServerUrlV2": urls.web,
     }
     credentials: JsonObject = {
         "Scheme": "OAuth",
         "Data": {
             "clientId": client_id(runner),
-            "authorizationUrl": f"{world.urls.web}/_runner/token",
+            "authorizationUrl": f"{urls.web}/_runner/token",
             "clientSecret": runner.secret,
         },
     }
@@ -164,12 +165,6 @@ def jit_config(world: World, runner: Runner) -> str:
 def client_id(runner: Runner) -> str:
     """A stable, public name for a runner's credentials."""
     return f"00000000-0000-4000-8000-{runner.id:012d}"
-
-
-def web_url(world: World, scope: str) -> str:
-    """A scope's address on the site, as ``config.sh --url`` takes it."""
-    path = scope.removeprefix("repos/").removeprefix("orgs/")
-    return f"{world.urls.web}/{path}"
 
 
 def delete(world: World, runner: Runner) -> None:
@@ -204,7 +199,6 @@ def open_session(world: World, runner: Runner, version: str) -> str:
     if runner.os == "unknown":
         runner.os = "Linux"
     runner.session_id = secrets.token_hex(16)
-    runner.listening_since = world.clock.time()
     runner.last_seen_at = world.clock.time()
     _arm_idle_removal(world, runner)
     world.touch()
@@ -214,7 +208,6 @@ def open_session(world: World, runner: Runner, version: str) -> str:
 def close_session(world: World, runner: Runner) -> None:
     """Stop listening: offline at once."""
     runner.session_id = ""
-    runner.listening_since = None
     world.touch()
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections import deque
+import threading
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -18,7 +19,7 @@ from runners.simulator import permissions
 from runners.simulator.faults import AFTER_KINDS, BEFORE_KINDS, Fault, FaultBook
 from runners.simulator.limits import primary_limit, secondary_limit
 from runners.simulator.principals import Principal, principal_of
-from runners.simulator.routing import API_VERSIONS, Call, Route, Router
+from runners.simulator.routing import API_VERSIONS, Call, Route, Router, always_connected
 from runners.simulator.urls import API_V3, Urls
 from runners.simulator.wire import ApiError, Response, iso, not_found
 from runners.simulator.world import World
@@ -40,6 +41,7 @@ class RawRequest:
     target: str
     headers: dict[str, str]
     body: bytes
+    connected: Callable[[], bool] = always_connected
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ class Gateway:
         self, world: World, router: Router, faults: FaultBook, pause: Callable[[float], bool]
     ) -> None:
         self.log: deque[LoggedRequest] = deque(maxlen=LOG_LENGTH)
+        # Requests being answered, by token; counted outside the world's lock, where they overlap.
+        self._running: Counter[str] = Counter()
+        self._running_lock = threading.Lock()
         self._world = world
         self._router = router
         self._faults = faults
@@ -79,7 +84,15 @@ class Gateway:
     def answer(self, request: RawRequest) -> RawAnswer:
         """Never raises for anything a client can send."""
         call = _call_of(request)
-        answer = self._answer(request, call)
+        token = call.headers.get("authorization", "")
+        with self._running_lock:
+            self._running[token] += 1
+            call.running = self._running[token]
+        try:
+            answer = self._answer(request, call)
+        finally:
+            with self._running_lock:
+                self._running[token] -= 1
         status = 0 if answer.drop else answer.status
         now = self._world.clock.time()
         self.log.append(LoggedRequest(now, call.method, call.path, status, call.principal.key))
@@ -162,12 +175,9 @@ class Gateway:
                 raise not_found()
             headers |= permissions.headers_for(call.principal, route.access)
             self._redirect_renamed(call)
-            world.limits.enter(caller)
-            try:
-                permissions.check(world, call, route.access)
-                return route.handler(world, call)
-            finally:
-                world.limits.leave(caller)
+            world.limits.admit_concurrent(call.running)
+            permissions.check(world, call, route.access)
+            return route.handler(world, call)
 
     def _by_name(self, segments: list[str]) -> list[str]:
         """``/repositories/ID/…``, where a renamed repository redirects to, means ``/repos/…``."""
@@ -244,7 +254,9 @@ def _call_of(request: RawRequest) -> Call:
     if path == API_V3 or path.startswith(API_V3 + "/"):
         path, api = path.removeprefix(API_V3) or "/", base + API_V3
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    return Call(request.method, path, query, request.headers, request.body, Urls(api, base))
+    call = Call(request.method, path, query, request.headers, request.body, Urls(api, base))
+    call.connected = request.connected
+    return call
 
 
 def _note_credential(principal: Principal, headers: dict[str, str]) -> None:

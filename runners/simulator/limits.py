@@ -66,7 +66,6 @@ class LimitBook:
         self._points: dict[tuple[str, str], deque[tuple[float, int]]] = {}
         self._created: dict[str, deque[tuple[float, int]]] = {}
         self._registered: dict[str, deque[tuple[float, int]]] = {}
-        self._in_flight: dict[str, int] = {}
 
     def applies(self, caller: Caller) -> bool:
         """False where nothing is counted: Enterprise Server by default, or a limit of 0."""
@@ -108,17 +107,11 @@ class LimitBook:
         """Take a 304 off the budget: GitHub does not count it."""
         self.window(caller).used -= 1
 
-    def enter(self, caller: Caller) -> None:
-        """Count a request in progress. Raises 403 past the limit on concurrent ones."""
+    def admit_concurrent(self, running: int) -> None:
+        """Raises 403 when a token has more requests running than GitHub takes at once."""
         most = self._settings.limits.concurrent_requests
-        running = self._in_flight.get(caller.key, 0)
-        if most and running >= most:
+        if most and running > most:
             raise secondary_limit()
-        self._in_flight[caller.key] = running + 1
-
-    def leave(self, caller: Caller) -> None:
-        """The request is answered."""
-        self._in_flight[caller.key] -= 1
 
     def admit_registration(self, scope: str) -> None:
         """Count a runner registration of a scope. Raises 403 past GitHub's limit."""

@@ -112,7 +112,6 @@ class Runner:
     disable_update: bool = False
     work_folder: str = "_work"
     session_id: str = ""
-    listening_since: float | None = None
     last_seen_at: float | None = None
     job_id: int = 0
     busy_until: float = 0

@@ -68,6 +68,7 @@ def register(world: World, call: Call) -> Response:
 def remove(world: World, call: Call) -> Response:
     """``config.sh remove``: remove token and runner id in."""
     fields = call.fields()
+    fields.choice("runner_event", ("remove",))
     scope = _scope_for_token(world, call, fields, "remove")
     fleet.delete(world, fleet.find_runner(world, scope, fields.integer("runner_id")))
     return Response(200, {})
@@ -115,6 +116,8 @@ def get_message(world: World, call: Call) -> Response:
     deadline = time.monotonic() + wait_seconds
     while True:
         _check_session(world, runner, session_id)
+        if not call.connected():
+            return Response(202, {})
         fleet.heard(world, runner)
         job = work.offer(world, runner)
         if job is not None:

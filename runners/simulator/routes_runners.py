@@ -60,7 +60,7 @@ def generate_jitconfig(world: World, call: Call) -> Response:
         201,
         {
             "runner": render_actions.runner(world, runner),
-            "encoded_jit_config": fleet.jit_config(world, runner),
+            "encoded_jit_config": fleet.jit_config(world, runner, call.urls),
         },
     )
 

@@ -39,6 +39,11 @@ class Access:
     detailed_errors: bool = False
 
 
+def always_connected() -> bool:
+    """For calls that were not made over a socket."""
+    return True
+
+
 @dataclass
 class Call:
     """One request, with what the gateway found out about it. Header names are in lower case."""
@@ -51,6 +56,10 @@ class Call:
     urls: Urls
     params: dict[str, str] = field(default_factory=dict)
     principal: Principal = field(default_factory=Principal)
+    # How many requests with the same token are being answered, this one included.
+    running: int = 1
+    # False once the client has hung up: a long poll must not hand a job to nobody.
+    connected: Callable[[], bool] = always_connected
 
     @property
     def version(self) -> str:

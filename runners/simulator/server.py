@@ -93,10 +93,21 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(length)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        answer = self.server.answer(RawRequest(self.command, self.path, headers, body))
+        request = RawRequest(self.command, self.path, headers, body, self._connected)
+        answer = self.server.answer(request)
         self._write(answer)
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = do_GET
+
+    def _connected(self) -> bool:
+        """False when the client has hung up: its end of the connection reads as empty."""
+        try:
+            waiting: bytes = self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            return waiting != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def _write(self, answer: RawAnswer) -> None:
         if answer.drop:

@@ -178,6 +178,9 @@ def rearm(world: World) -> None:
             arm_queue_limit(world, job)
         elif job.status == "in_progress":
             _arm_lease(world, job)
+            _arm_time_out(world, job)
+            if job.cancel_requested:
+                _arm_cancel_grace(world, job)
 
 
 def acquire(world: World, runner: Runner, job: Job) -> None:
@@ -221,7 +224,8 @@ def _arm_time_out(world: World, job: Job) -> None:
         if job.status == "in_progress":
             job.cancel_requested = True
 
-    world.timers.at(world.clock.time() + job.template.timeout_minutes * 60, cancel_if_running)
+    began = job.started_at or world.clock.time()
+    world.timers.at(began + job.template.timeout_minutes * 60, cancel_if_running)
 
 
 def renew(world: World, job: Job) -> bool:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import requests
 
 from runners.simulator import JobOrder, Simulator
 from tests.simulator.client import Client
@@ -56,6 +57,18 @@ def test_waiting_poll_is_answered_as_soon_as_a_job_comes(sim: Simulator, admin: 
     listener = jit_listener(admin)
     sim.queue_job()
     assert listener.poll(wait=50).json()["type"] == "job"
+
+
+def test_listener_that_hung_up_is_offered_nothing(sim: Simulator, admin: Client) -> None:
+    killed, alive = jit_listener(admin, "killed"), jit_listener(admin, "alive")
+    with pytest.raises(requests.ReadTimeout):
+        killed.http.get(
+            f"{sim.url}/_runner/messages",
+            params={"session_id": killed.session_id, "wait": "50"},
+            timeout=0.1,
+        )
+    job = sim.queue_job()
+    assert alive.take()["id"] == job.id
 
 
 def test_repository_runner_serves_its_repository_only(sim: Simulator, admin: Client) -> None:

@@ -1,11 +1,13 @@
 """Hourly budgets, secondary limits, and what does not count."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
-from runners.simulator import Settings, Simulator
+from runners.simulator import Fault, Settings, Simulator
 from runners.simulator.settings import NO_LIMITS
 from tests.simulator.app import App
 from tests.simulator.client import Client
+from tests.simulator.receiver import until
 
 MakeClient = Callable[..., Client]
 
@@ -125,3 +127,13 @@ def test_enterprise_server_has_no_limits_and_says_its_version() -> None:
         assert client.get("/rate_limit").status_code == 404
         assert client.get("/versions").status_code == 404
         assert client.get("/orgs/acme/actions/runners/deprecations/2.336.0").status_code == 404
+
+
+def test_too_many_requests_at_once_are_a_secondary_limit(sim: Simulator) -> None:
+    sim.settings.limits.concurrent_requests = 2
+    sim.add_fault(Fault("slow", path="/zen", seconds=1))
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(Client(sim, sim.token).get, "/zen") for _ in range(3)]
+        until(lambda: sim.faults.listed()[0].hits == 3)
+        answers = sorted(each.result().status_code for each in asked)
+    assert answers == [200, 200, 403]
