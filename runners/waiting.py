@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# GitHub offers a job to a runner within seconds and takes it back after 60.
+ASSIGNED_WITHIN_SECONDS = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Supply:
@@ -29,7 +32,7 @@ class Reason:
     fix: str = ""
 
 
-def reason(wanted: Sequence[str], supplies: Sequence[Supply]) -> Reason:
+def reason(wanted: Sequence[str], supplies: Sequence[Supply], *, waited_seconds: float) -> Reason:
     """Say why a job with these labels waits, given every runner there is."""
     labels = [label.lower() for label in wanted]
     missing = [label for label in labels if not any(label in supply.labels for supply in supplies)]
@@ -50,6 +53,12 @@ def reason(wanted: Sequence[str], supplies: Sequence[Supply]) -> Reason:
     busy, down = sum(s.busy for s in fitting), sum(s.down for s in fitting)
     if idle:
         verb = "runner matches" if idle == 1 else "runners match"
+        if waited_seconds > ASSIGNED_WITHIN_SECONDS:
+            return Reason(
+                "queued",
+                f"{idle} idle {verb}, yet GitHub has not assigned the job.",
+                "Check that the runner group lets this repository in.",
+            )
         return Reason("starting", f"{idle} idle {verb}. GitHub usually assigns within 10 s.")
     if starting:
         noun = "runner is" if starting == 1 else "runners are"

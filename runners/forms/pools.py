@@ -34,6 +34,7 @@ class PoolForm(forms.Form):
     scope = forms.ModelChoiceField(
         Scope.objects.all(),
         label="Scope",
+        empty_label=None,
         help_text="Where its runners register.",
         widget=widgets.select(),
     )
@@ -78,7 +79,7 @@ class PoolForm(forms.Form):
         widget=widgets.text_input(autocomplete="off"),
     )
     needs_gpu = forms.BooleanField(
-        required=False, label="Needs a GPU", widget=forms.CheckboxInput(attrs={"class": "check"})
+        required=False, label="Needs a GPU", widget=forms.CheckboxInput(attrs={"role": "switch"})
     )
     owner = forms.CharField(
         required=False,

@@ -40,6 +40,7 @@ class ProvisionForm(forms.Form):
         Scope.objects.none(),
         required=False,
         label="Scope",
+        empty_label="Choose a scope",
         help_text="Where the runners register. A pool brings its own.",
         error_messages={"invalid_choice": "That scope is gone. Choose another."},
         widget=widgets.select(),

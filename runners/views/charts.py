@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.utils import timezone
+
 WIDTH: Final = 600
 POINTS: Final = 120
 # A line is broken where nothing was heard for so many points: a gap is not a slope.
@@ -23,11 +25,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Path data for the line and the area below it, and the moments on the axis."""
+    """Path data for the line and the area below it, and what stands under the axis."""
 
     line: str
     area: str
-    ticks: tuple[datetime, datetime, datetime]
+    ticks: list[str]
     words: str
 
 
@@ -44,7 +46,7 @@ def chart(points: Sequence[Point], *, begin: datetime, end: datetime) -> Chart:
     return Chart(
         line="".join(_line(run) for run in runs),
         area="".join(_area(run) for run in runs),
-        ticks=(begin, begin + length / 2, end),
+        ticks=[_tick(at, length) for at in (begin, begin + length / 2, end)],
         words=_words(means),
     )
 
@@ -78,6 +80,6 @@ def _words(means: Sequence[tuple[int, float]]) -> str:
     return f"between {min(values):.0f} % and {max(values):.0f} %, {values[-1]:.0f} % at last"
 
 
-def axis_style(length: timedelta) -> str:
-    """Which of the `moment` tag's styles suits an axis of this length."""
-    return "date" if length > timedelta(days=1) else "clock"
+def _tick(at: datetime, length: timedelta) -> str:
+    local = timezone.localtime(at)
+    return local.strftime("%-d %b" if length > timedelta(days=1) else "%H:%M")

@@ -25,6 +25,7 @@ from runners.views.event_words import WORDS, is_person, words_of
 from runners.views.links import changed
 from runners.views.shared import Context, FleetRequest, page
 
+_KINDS: Final = {"enrolmentcode": "code", "user": "member", "beat": "process"}
 PAGE_SIZE: Final = 50
 CSV_CHUNK: Final = 2000
 CSV_HEAD: Final = (
@@ -122,7 +123,7 @@ def _row(event: Event) -> EventRow:
         event=event,
         person=is_person(event),
         words=words,
-        kind=event.object_kind.replace("_", " "),
+        kind=_KINDS.get(event.object_kind, event.object_kind),
         detail=", ".join(
             f"{name.replace('_', ' ')} {_spelled(value)}"
             for name, value in details.items()

@@ -15,7 +15,7 @@ from django.urls import reverse
 from runners.models import EnrolmentCode, Event, Host, Job, Runner, Sample
 from runners.states import DisplayState, HostState
 from runners.templatetags.fleet import coarse, size
-from runners.views.charts import Chart, Point, axis_style, chart
+from runners.views.charts import Chart, Point, chart
 from runners.views.event_words import Happening, happening
 from runners.views.fleet_map import Slot, racks
 from runners.views.host_rows import (
@@ -30,7 +30,7 @@ from runners.views.host_rows import (
 )
 from runners.views.runner_rows import Action, current_jobs, doing_words
 
-BEATS_ON_PAGE: Final = 30
+BEATS_ON_PAGE: Final = 60
 EVENTS_SHOWN: Final = 8
 CLOCK_OFF_SECONDS: Final = 30.0
 RANGES: Final = {
@@ -107,9 +107,9 @@ class HostPage:
     disk_pill: str
     notices: list[Notice]
     ranges: list[Range]
-    axis: str
     gauges: list[Gauge]
     slots: list[Slot]
+    slot_columns: int
     slot_lines: list[SlotLine]
     slots_words: str
     beats: Beats
@@ -138,15 +138,16 @@ def host_page(host: Host, *, now: datetime, sample_seconds: int, span: str) -> H
         disk_pill=f"Disk {disk}%" if disk is not None and disk >= WARN_PERCENT else "",
         notices=_notices(host, rack.state, disk, now),
         ranges=[Range(key, words, key == span) for key, (words, _) in RANGES.items()],
-        axis=axis_style(RANGES[span][1]),
         gauges=_gauges(host, disk, begin=now - RANGES[span][1], end=now),
         slots=rack.slots,
+        slot_columns=rack.columns,
         slot_lines=_slot_lines(host, now),
         slots_words=f"{rack.busy} of {host.slots} working",
         beats=heartbeats([host], now=now, bars=BEATS_ON_PAGE, sample_seconds=sample_seconds)[
             host.pk
         ],
-        beats_words=f"last {BEATS_ON_PAGE} periods of {coarse(sample_seconds)}",
+        beats_words=f"last {coarse(BEATS_ON_PAGE * sample_seconds)}, a bar for each "
+        f"{coarse(sample_seconds)}",
         facts=_facts(host),
         events=[happening(event) for event in Event.objects.filter(host=host)[:EVENTS_SHOWN]],
         events_url=f"{reverse('event-list')}?host={host.name}",
@@ -200,9 +201,10 @@ def _gauges(host: Host, disk: int | None, *, begin: datetime, end: datetime) -> 
     rows = list(
         Sample.objects.filter(host=host, at__gte=begin, at__lte=end)
         .order_by("at")
-        .values_list("at", "cpu_percent", "memory_used_bytes", "disk_used_bytes")
+        .values_list("at", "cpu_percent", "memory_used_bytes", "disk_used_bytes", "load1")
     )
-    cores = f"of {host.cpu_count} cores" if host.cpu_count else ""
+    cores_count = host.cpu_count or 0
+    cores = f"of {cores_count} cores" if cores_count else ""
     memory, space = host.memory_bytes or 0, host.disk_total_bytes or 0
     return [
         Gauge(
@@ -229,10 +231,22 @@ def _gauges(host: Host, disk: int | None, *, begin: datetime, end: datetime) -> 
             (disk or 0) >= WARN_PERCENT,
             chart(_shares([(row[0], row[3]) for row in rows], space), begin=begin, end=end),
         ),
+        Gauge(
+            "Load",
+            "—" if host.load1 is None else f"{host.load1:.1f}",
+            f"for {cores_count} cores, last minute" if cores_count else "last minute",
+            "hue-ok",
+            False,
+            chart(
+                _shares([(row[0], row[4]) for row in rows if row[4] is not None], cores_count),
+                begin=begin,
+                end=end,
+            ),
+        ),
     ]
 
 
-def _shares(rows: Sequence[tuple[datetime, int]], total: int) -> list[Point]:
+def _shares(rows: Sequence[tuple[datetime, float]], total: int) -> list[Point]:
     return [Point(at, used * 100 / total) for at, used in rows] if total else []
 
 

@@ -54,7 +54,7 @@ def waiting_rows(jobs: Iterable[Job], *, now: datetime) -> list[JobRow]:
     """Return the rows of waiting jobs, each with its reason."""
     loaded = list(jobs)
     known = supplies(now) if loaded else []
-    return [_row(job, now, _reason(job, known)) for job in loaded]
+    return [_row(job, now, _reason(job, known, now)) for job in loaded]
 
 
 def supplies(now: datetime) -> list[Supply]:
@@ -87,10 +87,11 @@ def supplies(now: datetime) -> list[Supply]:
     return [*known, *(Supply(names, **counts) for names, counts in alone.items())]
 
 
-def _reason(job: Job, known: list[Supply]) -> Reason:
+def _reason(job: Job, known: list[Supply], now: datetime) -> Reason:
     if job.status == Job.Status.WAITING:
         return Reason("cordoned", "It waits for approval at GitHub.", "Approve the deployment.")
-    return reason([str(label) for label in job.labels], known)
+    waited = (now - job.queued_at).total_seconds()
+    return reason([str(label) for label in job.labels], known, waited_seconds=waited)
 
 
 def _row(job: Job, now: datetime, why: Reason | None) -> JobRow:
@@ -119,6 +120,8 @@ def _state(job: Job) -> tuple[str, str]:
     if job.status == Job.Status.COMPLETED:
         ended = job.conclusion or "completed"
         return ended, ended.replace("_", " ").capitalize()
+    if job.status == Job.Status.IN_PROGRESS:
+        return "running", job.get_status_display()
     return job.status, job.get_status_display()
 
 

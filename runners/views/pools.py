@@ -234,13 +234,19 @@ def _row(pool: Pool, counts: Counter[str], now: datetime) -> PoolRow:
         idle=idle,
         starting=starting,
         down=down,
-        bar=[
-            Share(name, round(sum(counts[display] for display in displays) * 100 / whole))
-            for name, displays in _BAR
-        ],
+        bar=_bar(counts, whole),
         bar_words=f"{busy} working, {idle} idle, {starting} starting, {down} down, of at most "
         f"{pool.max_runners}",
     )
+
+
+def _bar(counts: Counter[str], whole: int) -> list[Share]:
+    """Cut the bar by what the runners do; what is left of the maximum stays free."""
+    shares = [
+        Share(name, round(sum(counts[display] for display in displays) * 100 / whole))
+        for name, displays in _BAR
+    ]
+    return [*shares, Share("free", max(0, 100 - sum(share.percent for share in shares)))]
 
 
 def _keeping(pool: Pool, counts: Counter[str], now: datetime) -> tuple[str, str, str]:

@@ -123,14 +123,13 @@ def _placement(form: ProvisionForm) -> Placement | None:
 
 
 def _initial(query: QueryDict) -> Mapping[str, Any]:
-    """What the form begins with: the address's wishes, else the only choice, else the usual."""
+    """What the form begins with: the address's wishes, else the usual."""
     given = {name: query[name] for name in _FIELDS if query.get(name)}
-    scopes = list(Scope.objects.values_list("pk", flat=True)[:2])
     hosts = Host.objects.in_service()
     if (host := _host_asked_for(query)) is not None:
         hosts = hosts.filter(pk=host)
     return {
-        "scope": scopes[0] if len(scopes) == 1 else "",
+        "scope": Scope.objects.order_by("created_at").values_list("pk", flat=True).first() or "",
         "labels": "" if given.get("pool") else _usual_labels(hosts.values_list("architecture")),
         "count": 1,
         "lifetime": EPHEMERAL,

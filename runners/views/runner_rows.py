@@ -1,6 +1,6 @@
 """What the pages say of a runner: its words, its doing, and which actions its state allows.
 
-Read only; built from rows the caller loaded with `for_rows`, so that nothing here runs a query.
+Read only; a constant number of queries however many runners.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.db.models import QuerySet
 from django.urls import reverse
 
 from runners.models import Job, Runner
@@ -54,11 +53,6 @@ class RunnerRow:
     actions: list[Action]
 
 
-def for_rows(runners: QuerySet[Runner]) -> QuerySet[Runner]:
-    """Load what `runner_rows` reads: two queries however many rows."""
-    return runners.select_related("host").prefetch_related("labels")
-
-
 def current_jobs(runner_ids: Iterable[int]) -> dict[int, Job]:
     """Return the running job of each of these runners, by runner; one query."""
     jobs = Job.objects.filter(
@@ -67,11 +61,12 @@ def current_jobs(runner_ids: Iterable[int]) -> dict[int, Job]:
     return {job.runner_id: job for job in jobs if job.runner_id is not None}
 
 
-def runner_rows(runners: Iterable[Runner], *, now: datetime) -> list[RunnerRow]:
-    """Return the rows of runners loaded with `for_rows`; one query for their jobs."""
-    loaded = list(runners)
-    jobs = current_jobs(runner.pk for runner in loaded)
-    return [_row(runner, jobs.get(runner.pk), now) for runner in loaded]
+def runner_rows(keys: Iterable[int], *, now: datetime) -> list[RunnerRow]:
+    """Return the rows of these runners, in their order; three queries however many."""
+    order = list(keys)
+    runners = Runner.objects.select_related("host").prefetch_related("labels").in_bulk(order)
+    jobs = current_jobs(runners)
+    return [_row(runners[key], jobs.get(key), now) for key in order if key in runners]
 
 
 def _row(runner: Runner, job: Job | None, now: datetime) -> RunnerRow:

@@ -32,7 +32,7 @@ from runners.models import Runner, RunnerLog
 from runners.states import is_busy
 from runners.views import versions
 from runners.views.runner_page import runner_page
-from runners.views.runner_rows import for_rows, runner_rows
+from runners.views.runner_rows import runner_rows
 from runners.views.shared import (
     Confirm,
     Context,
@@ -255,7 +255,9 @@ def _list_url(query: str) -> str:
 def _list_context(request: FleetRequest, query: QueryDict) -> Context:
     now = timezone.now()
     listing = list_runners(query, now=now)
-    shown = Paginator(for_rows(listing.rows), PAGE_SIZE).get_page(query.get("page"))
+    # Sorting whole rows is what costs: the keys are sorted, then one page of rows is read
+    keys = Paginator(listing.rows.values_list("pk", flat=True), PAGE_SIZE)
+    shown = keys.get_page(query.get("page"))
     return {
         "now": now,
         "version": versions.fleet_version(request),
@@ -278,8 +280,7 @@ def _detail_context(request: FleetRequest, pk: int) -> Context:
 
 def _row_context(runner: Runner) -> Context:
     now = timezone.now()
-    fresh = for_rows(Runner.objects.filter(pk=runner.pk))
-    return {"now": now, "row": runner_rows(fresh, now=now)[0]}
+    return {"now": now, "row": runner_rows([runner.pk], now=now)[0]}
 
 
 def _confirm(
