@@ -132,7 +132,9 @@ def _counts() -> dict[str, int]:
     """Count runners, hosts and waiting jobs in one query."""
     runners = Runner.objects.current().order_by().values(kind=Value("runners"))
     hosts = Host.objects.in_service().order_by().values(kind=Value("hosts"))
-    jobs = Job.objects.filter(status=Job.Status.QUEUED).order_by().values(kind=Value("jobs"))
+    # Both conditions, so that the index of open jobs is used
+    open_jobs = Job.objects.exclude(status=Job.Status.COMPLETED)
+    jobs = open_jobs.filter(status=Job.Status.QUEUED).order_by().values(kind=Value("jobs"))
     rows = runners.annotate(number=Count("pk")).union(
         hosts.annotate(number=Count("pk")), jobs.annotate(number=Count("pk")), all=True
     )

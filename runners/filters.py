@@ -7,22 +7,11 @@ from datetime import datetime
 from typing import Any, Final
 
 import django_filters
-from django.db.models import (
-    Case,
-    Count,
-    Exists,
-    F,
-    IntegerField,
-    OuterRef,
-    Q,
-    QuerySet,
-    Value,
-    When,
-)
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.http import QueryDict
 
 from runners.models import Host, Job, Label, Pool, Runner, RunnerQuerySet
-from runners.states import ORDER, DisplayState
+from runners.states import DisplayState
 
 MODES: Final = (("ephemeral", "Ephemeral"), ("persistent", "Persistent"))
 DEFAULT_SORT: Final = "state"
@@ -109,7 +98,7 @@ class RunnerListing:
 
 def list_runners(query: QueryDict, *, now: datetime) -> RunnerListing:
     """Apply the address's filters and order; four queries for the counts and the choices."""
-    every = Runner.objects.with_display_state(now)
+    every = Runner.objects.with_display_state(now).with_urgency(now)
     filtered = RunnerFilter(query, queryset=every).qs
     counts: dict[str, int] = dict(
         filtered.order_by().values_list("display").annotate(number=Count("pk"))
@@ -140,22 +129,19 @@ def _sort_key(asked: str) -> str:
 
 def _ordered(rows: QuerySet[Runner], asked: str) -> QuerySet[Runner]:
     key = _sort_key(asked)
-    urgency = Case(
-        *(When(display=word, then=Value(place)) for word, place in ORDER.items()),
-        output_field=IntegerField(),
-    )
     columns: list[Any] = []
     for column in _SORTS[key.removeprefix("-")]:
         down = column.startswith("-") != key.startswith("-")
         name = F(column.removeprefix("-"))
         columns.append(name.desc(nulls_last=True) if down else name.asc(nulls_last=True))
-    return rows.annotate(urgency=urgency).order_by(*columns, "pk")
+    return rows.order_by(*columns, "pk")
 
 
 def _facets(query: QueryDict) -> list[Facet]:
     pools = Pool.objects.values_list("name", flat=True)
     hosts = Host.objects.in_service().values_list("name", flat=True)
-    labels = Label.objects.filter(runners__isnull=False).distinct().values_list("name", flat=True)
+    used = Exists(Runner.labels.through.objects.filter(label_id=OuterRef("pk")))
+    labels = Label.objects.filter(used).values_list("name", flat=True)
     named = (("pool", "Pool", pools), ("host", "Host", hosts), ("label", "Label", labels))
     facets = [
         Facet(name, label, query.get(name, ""), [(choice, choice) for choice in choices])

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Self, cast
+from typing import Any, Self, cast
 
 from django.db import models
-from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import (
+    Case,
+    CharField,
+    Exists,
+    F,
+    Field,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
 from django.urls import reverse
 
 from runners.models.host import Host
 from runners.states import (
     LIVE,
+    ORDER,
     PROCESS_ENDED,
     SERVING,
     DisplayState,
@@ -54,32 +67,43 @@ class RunnerQuerySet(QuerySet["Runner"]):
         return cast(Iterable[tuple[int, str]], rows.values_list("pool_id", F("display")))
 
     def with_display_state(self, now: datetime) -> Self:
-        """Annotate `display`, equal to `Runner.display_at(now)`, for filters, counts and
-        sorting."""
-        silent = Exists(
-            Host.objects.filter(pk=OuterRef("host_id"), offline_after__lte=now).order_by()
-        )
-        return self.annotate(
-            display=Case(
-                When(
-                    state__in=[RunnerState.REMOVED, RunnerState.REMOVING, RunnerState.FAILED],
-                    then="state",
-                ),
-                When(silent, then=Value(DisplayState.LOST.value)),
-                When(state=RunnerState.DRAINING, then=Value(DisplayState.DRAINING.value)),
-                When(state=RunnerState.PROVISIONING, then=Value(DisplayState.STARTING.value)),
-                When(
-                    Q(phase=Phase.BUSY) | Q(github_busy=True), then=Value(DisplayState.BUSY.value)
-                ),
-                When(
-                    Q(phase__in=PROCESS_ENDED)
-                    | Q(github_status__in=[GitHubStatus.OFFLINE, GitHubStatus.ABSENT]),
-                    then=Value(DisplayState.OFFLINE.value),
-                ),
-                default=Value(DisplayState.IDLE.value),
-                output_field=models.CharField(),
-            )
-        )
+        """Annotate `display`, equal to `Runner.display_at(now)`, for filters and counts."""
+        return self.annotate(display=_by_display(now, dict.fromkeys(DisplayState), CharField()))
+
+    def with_urgency(self, now: datetime) -> Self:
+        """Annotate `urgency`, the place of the display state in `ORDER`, for sorting."""
+        return self.annotate(urgency=_by_display(now, ORDER, IntegerField()))
+
+
+def _by_display(
+    now: datetime, values: Mapping[DisplayState, int | None], field: Field[Any, Any]
+) -> Case:
+    """The rules of `display_state` as SQL, giving each state's value, or its word when None."""
+    silent = Exists(Host.objects.filter(pk=OuterRef("host_id"), offline_after__lte=now).order_by())
+    rules: tuple[tuple[Q | Exists, DisplayState], ...] = (
+        (Q(state=RunnerState.REMOVED), DisplayState.REMOVED),
+        (Q(state=RunnerState.REMOVING), DisplayState.REMOVING),
+        (Q(state=RunnerState.FAILED), DisplayState.FAILED),
+        (silent, DisplayState.LOST),
+        (Q(state=RunnerState.DRAINING), DisplayState.DRAINING),
+        (Q(state=RunnerState.PROVISIONING), DisplayState.STARTING),
+        (Q(phase=Phase.BUSY) | Q(github_busy=True), DisplayState.BUSY),
+        (
+            Q(phase__in=PROCESS_ENDED)
+            | Q(github_status__in=[GitHubStatus.OFFLINE, GitHubStatus.ABSENT]),
+            DisplayState.OFFLINE,
+        ),
+    )
+    return Case(
+        *(When(rule, then=_value(values, state)) for rule, state in rules),
+        default=_value(values, DisplayState.IDLE),
+        output_field=field,
+    )
+
+
+def _value(values: Mapping[DisplayState, int | None], state: DisplayState) -> Value:
+    number = values[state]
+    return Value(state.value if number is None else number)
 
 
 class Runner(models.Model):

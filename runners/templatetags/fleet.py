@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum
-from typing import Final, TypedDict
+from typing import Final, Protocol, TypedDict
 
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 register = template.Library()
@@ -64,6 +65,46 @@ def mark() -> SafeString:
     """Draw the product's mark; decorative."""
     return format_html(
         '<svg aria-hidden="true"><use href="{}#mark"></use></svg>', static("icons.svg")
+    )
+
+
+class SlotLike(Protocol):
+    """One slot of a host, as runners.views.fleet_map.Slot."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def percent(self) -> int | None: ...
+    @property
+    def glyph(self) -> str: ...
+
+
+@register.simple_tag
+def slot_windows(slots: Iterable[SlotLike]) -> SafeString:
+    """Draw slots as windows: a lit one is a job at work, one without an address is free.
+
+    A tag and not a partial: a map of hundreds of windows is drawn on every poll.
+    """
+    return format_html_join("", "{}", ((_window(slot),) for slot in slots))
+
+
+def _window(slot: SlotLike) -> SafeString:
+    if not slot.url:
+        return format_html(
+            '<span class="slot" data-state="{}" title="{}"></span>', slot.state, slot.title
+        )
+    return format_html(
+        '<a class="slot{}" data-state="{}" href="{}" title="{}" aria-label="{}">{}</a>',
+        "" if slot.percent is None else f" v{slot.percent}",
+        slot.state,
+        slot.url,
+        slot.title,
+        slot.title,
+        glyph(slot.glyph) if slot.glyph else "",
     )
 
 

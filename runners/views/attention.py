@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.urls import reverse
 
 from runners.models import Credential, Host, Runner, Scope
 from runners.states import DisplayState, HostState
 
 FAILED_NAMED: Final = 3
-DISK_FULL_PERCENT: Final = 90
+HOSTS_NAMED: Final = 20
+DISK_FULL_SHARE: Final = 0.9
 _GOOD_VERDICTS: Final = ("", "valid", "unknown")
 _WARNING_VERDICTS: Final = ("too-broad", "expiring")
 _SEVERITY: Final = {"critical": 0, "failed": 1, "warning": 2, "late": 2, "info": 3}
@@ -32,43 +33,44 @@ class Concern:
     action: str
 
 
-def concerns(hosts: Sequence[Host], *, now: datetime) -> list[Concern]:
-    """Return what to look at; three queries, for runners, credentials and scopes."""
-    found = [
-        *_hosts(hosts, now),
-        *_runners(now),
-        *_credentials(),
-        *_scopes(),
-    ]
+def concerns(*, now: datetime) -> list[Concern]:
+    """Return what to look at; five queries, for hosts, runners, credentials and scopes."""
+    found = [*_silent_hosts(now), *_full_hosts(now), *_runners(now), *_credentials(), *_scopes()]
     return sorted(found, key=lambda concern: _SEVERITY[concern.state])
 
 
-def _hosts(hosts: Iterable[Host], now: datetime) -> Iterable[Concern]:
-    for host in hosts:
+def _silent_hosts(now: datetime) -> Iterable[Concern]:
+    late = Host.objects.in_service().filter(late_after__lte=now, last_seen_at__isnull=False)
+    for host in late.order_by("last_seen_at")[:HOSTS_NAMED]:
         state = host.state_at(now)
-        url = host.get_absolute_url()
-        if state in (HostState.OFFLINE, HostState.LATE) and host.last_seen_at:
-            offline = state == HostState.OFFLINE
-            yield Concern(
-                state="critical" if offline else "late",
-                title=f"{host.name} is {state.label.lower()}",
-                text=f"No heartbeat since {host.last_seen_at:%H:%M:%S} UTC. "
-                "Check its power, its network and the agent.",
-                since=host.last_seen_at,
-                url=url,
-                action="Open host",
-            )
-        elif host.disk_total_bytes and host.disk_used_bytes:
-            percent = round(host.disk_used_bytes * 100 / host.disk_total_bytes)
-            if percent >= DISK_FULL_PERCENT:
-                yield Concern(
-                    state="warning",
-                    title=f"{host.name} disk is {percent}% full",
-                    text="Runners that find no room fail to start.",
-                    since=host.sampled_at,
-                    url=url,
-                    action="Open host",
-                )
+        yield Concern(
+            state="critical" if state == HostState.OFFLINE else "late",
+            title=f"{host.name} is {state.label.lower()}",
+            text=f"No heartbeat since {host.last_seen_at:%H:%M:%S} UTC. "
+            "Check its power, its network and the agent.",
+            since=host.last_seen_at,
+            url=host.get_absolute_url(),
+            action="Open host",
+        )
+
+
+def _full_hosts(now: datetime) -> Iterable[Concern]:
+    """Hosts whose disk was nearly full when they last said; a silent one has other troubles."""
+    full = Host.objects.in_service().filter(
+        Q(late_after__gt=now),
+        disk_total_bytes__gt=0,
+        disk_used_bytes__gte=F("disk_total_bytes") * DISK_FULL_SHARE,
+    )
+    for host in full[:HOSTS_NAMED]:
+        percent = round((host.disk_used_bytes or 0) * 100 / (host.disk_total_bytes or 1))
+        yield Concern(
+            state="warning",
+            title=f"{host.name} disk is {percent}% full",
+            text="Runners that find no room fail to start.",
+            since=host.sampled_at,
+            url=host.get_absolute_url(),
+            action="Open host",
+        )
 
 
 def _runners(now: datetime) -> Iterable[Concern]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.db.models import Count, F, Min, Q
+from django.db.models import Case, Count, F, Min, Q, QuerySet, Sum, Value, When
 from django.http import HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -21,7 +21,8 @@ from runners.templatetags.fleet import coarse
 from runners.views import versions
 from runners.views.attention import Concern, concerns
 from runners.views.fleet_map import Rack, racks
-from runners.views.runner_rows import RunnerRow, for_rows, runner_rows
+from runners.views.job_rows import JobRow, waiting_rows
+from runners.views.runner_rows import RunnerRow, runner_rows
 from runners.views.shared import Context, FleetRequest, page, polled
 
 # A map of more hosts than this is no longer seen at a glance; those in trouble come first then.
@@ -30,7 +31,7 @@ RUNNING_SHOWN: Final = 8
 WAITING_SHOWN: Final = 5
 CONCERNS_SHOWN: Final = 5
 _ONLINE: Final = (DisplayState.BUSY, DisplayState.IDLE, DisplayState.DRAINING)
-_TROUBLE: Final = (HostState.OFFLINE, HostState.LATE, HostState.ENROLLING, HostState.CORDONED)
+_TAKES_JOBS: Final = (HostState.ONLINE, HostState.LATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,31 +73,49 @@ class StateCount:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class HostCounts:
+    """Hosts in service and their slots, by the word a person sees."""
+
+    hosts: Counter[str]
+    slots: Counter[str]
+
+
 @polled(versions.fleet_version)
 @role_required("viewer")
 @require_GET
 def overview(request: FleetRequest) -> HttpResponse:
     now = timezone.now()
-    hosts = list(Host.objects.in_service().order_by("name"))
+    hosts = _host_counts(now)
     displays = _displays(now)
     figures = _figures(hosts, displays, now)
-    found = concerns(hosts, now=now)
+    found = concerns(now=now)
     context: Context = {
         "now": now,
         "version": versions.fleet_version(request),
         "figures": figures,
-        "sentence": _sentence(figures, hosts, now),
+        "sentence": _sentence(figures, hosts.hosts[HostState.OFFLINE], now),
         "legend": _legend(displays),
-        "racks": _racks(hosts, now),
-        "hosts_hidden": max(0, len(hosts) - RACKS_SHOWN),
+        "racks": _racks(figures.hosts, now),
+        "hosts_hidden": max(0, figures.hosts - RACKS_SHOWN),
         "concerns": found[:CONCERNS_SHOWN],
         "more_concerns": found[CONCERNS_SHOWN:],
         "concern_count": len(found),
-        "waiting": _waiting(),
+        "waiting": _waiting(now),
         "running": _running(now),
         "announce": _announce(found),
     }
     return page(request, "runners/overview.html", "runners/_overview.html", context)
+
+
+def _host_counts(now: datetime) -> HostCounts:
+    """Count hosts and slots by state; one query."""
+    rows = Host.objects.in_service().with_state(now).order_by().values_list(F("state"))
+    counted = list(rows.annotate(number=Count("pk"), room=Sum("slots")))
+    return HostCounts(
+        hosts=Counter({state: number for state, number, _ in counted}),
+        slots=Counter({state: room for state, _, room in counted}),
+    )
 
 
 def _displays(now: datetime) -> Counter[str]:
@@ -105,22 +124,19 @@ def _displays(now: datetime) -> Counter[str]:
     return Counter(dict(rows.values_list(F("display")).annotate(number=Count("pk"))))
 
 
-def _figures(hosts: Sequence[Host], displays: Counter[str], now: datetime) -> Figures:
-    online = [host for host in hosts if host.state_at(now) in (HostState.ONLINE, HostState.LATE)]
-    slots = sum(host.slots for host in hosts)
-    in_service = sum(host.slots for host in online)
+def _figures(hosts: HostCounts, displays: Counter[str], now: datetime) -> Figures:
+    slots = hosts.slots.total()
+    in_service = sum(hosts.slots[state] for state in _TAKES_JOBS)
     busy = displays[DisplayState.BUSY] + displays[DisplayState.DRAINING]
-    queue = Job.objects.filter(status=Job.Status.QUEUED).aggregate(
-        number=Count("pk"), oldest=Min("queued_at")
-    )
+    queue = _queued().aggregate(number=Count("pk"), oldest=Min("queued_at"))
     oldest = queue["oldest"]
     return Figures(
         runners=displays.total(),
         online=sum(displays[word] for word in _ONLINE),
         idle=displays[DisplayState.IDLE],
         starting=displays[DisplayState.STARTING],
-        hosts=len(hosts),
-        hosts_online=len(online),
+        hosts=hosts.hosts.total(),
+        hosts_online=sum(hosts.hosts[state] for state in _TAKES_JOBS),
         slots=slots,
         slots_in_service=in_service,
         slots_out=slots - in_service,
@@ -131,9 +147,13 @@ def _figures(hosts: Sequence[Host], displays: Counter[str], now: datetime) -> Fi
     )
 
 
-def _sentence(figures: Figures, hosts: Sequence[Host], now: datetime) -> list[Part]:
+def _queued() -> QuerySet[Job]:
+    """The jobs that wait; both conditions, so that the index of open jobs is used."""
+    return Job.objects.exclude(status=Job.Status.COMPLETED).filter(status=Job.Status.QUEUED)
+
+
+def _sentence(figures: Figures, silent: int, now: datetime) -> list[Part]:
     """Tell the state of the fleet in one sentence, the worst last, where the eye stays."""
-    silent = [host for host in hosts if host.state_at(now) == HostState.OFFLINE]
     runners = "runner is" if figures.runners == 1 else "runners are"
     parts = [Part(f"{figures.online} of {figures.runners} {runners} online.", strong=True)]
     if not figures.waiting and not silent:
@@ -141,16 +161,20 @@ def _sentence(figures: Figures, hosts: Sequence[Host], now: datetime) -> list[Pa
     parts.append(Part(" "))
     if figures.waiting:
         jobs = "job is" if figures.waiting == 1 else "jobs are"
-        parts.append(Part(f"{figures.waiting} {jobs} waiting", "#waiting", "warn"))
+        parts.append(Part(f"{figures.waiting} {jobs} waiting", reverse("job-list"), "warn"))
         parts.append(Part(f", the oldest for {coarse(figures.oldest_seconds or 0)}"))
     if silent:
         if figures.waiting:
             parts.append(Part(", and "))
-        one = len(silent) == 1
-        words = f"{silent[0].name} is offline" if one else f"{len(silent)} hosts are offline"
-        url = silent[0].get_absolute_url() if one else f"{reverse('host-list')}?state=offline"
-        parts.append(Part(words, url, "bad"))
+        parts.append(_silence(silent, now))
     return [*parts, Part(".")]
+
+
+def _silence(silent: int, now: datetime) -> Part:
+    host = Host.objects.in_service().filter(offline_after__lte=now).first()
+    if silent == 1 and host is not None:
+        return Part(f"{host.name} is offline", host.get_absolute_url(), "bad")
+    return Part(f"{silent} hosts are offline", f"{reverse('host-list')}?state=offline", "bad")
 
 
 def _legend(displays: Counter[str]) -> list[StateCount]:
@@ -163,23 +187,25 @@ def _legend(displays: Counter[str]) -> list[StateCount]:
     ]
 
 
-def _racks(hosts: Sequence[Host], now: datetime) -> list[Rack]:
-    if len(hosts) > RACKS_SHOWN:
-        calm = [host for host in hosts if host.state_at(now) not in _TROUBLE]
-        troubled = [host for host in hosts if host.state_at(now) in _TROUBLE]
-        hosts = [*troubled, *calm][:RACKS_SHOWN]
-    return racks(hosts, now=now)
+def _racks(hosts: int, now: datetime) -> list[Rack]:
+    """The map, by name; of more hosts than it shows, those in trouble come first."""
+    rows = Host.objects.in_service().with_state(now)
+    if hosts > RACKS_SHOWN:
+        calm = Case(When(Q(state=HostState.ONLINE), then=Value(1)), default=Value(0))
+        rows = rows.order_by(calm, "name")
+    return racks(list(rows[:RACKS_SHOWN]), now=now)
 
 
-def _waiting() -> list[Job]:
-    """The jobs that wait longest."""
-    return list(Job.objects.filter(status=Job.Status.QUEUED).order_by("queued_at")[:WAITING_SHOWN])
+def _waiting(now: datetime) -> list[JobRow]:
+    """The jobs that wait longest, each with its reason."""
+    return waiting_rows(_queued().order_by("queued_at")[:WAITING_SHOWN], now=now)
 
 
 def _running(now: datetime) -> list[RunnerRow]:
     """The runners at work longest."""
     at_work = Runner.objects.with_display_state(now).filter(Q(display=DisplayState.BUSY))
-    return runner_rows(for_rows(at_work.order_by("job_started_at", "pk")[:RUNNING_SHOWN]), now=now)
+    longest = at_work.order_by("job_started_at", "pk").values_list("pk", flat=True)
+    return runner_rows(longest[:RUNNING_SHOWN], now=now)
 
 
 def _announce(found: Sequence[Concern]) -> str:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 
+from runners.states import DisplayState
 from tests.factories import (
     NOW,
     HostFactory,
@@ -172,6 +173,23 @@ def test_a_column_head_orders_the_rows(viewer, sort, order):
     assert names(viewer, f"sort={sort}") == order
 
 
+def test_the_most_urgent_state_comes_first(viewer):
+    facts = {
+        DisplayState.LOST: {"host": HostFactory(offline=True)},
+        DisplayState.FAILED: {"failed": True},
+        DisplayState.OFFLINE: {"github_status": "offline"},
+        DisplayState.STARTING: {"starting": True},
+        DisplayState.DRAINING: {"draining": True},
+        DisplayState.REMOVING: {"removing": True},
+        DisplayState.BUSY: {"busy": True},
+        DisplayState.IDLE: {},
+    }
+    for state, traits in reversed(facts.items()):
+        RunnerFactory(name=state.value, **traits)
+
+    assert names(viewer, "sort=state") == [state.value for state in facts]
+
+
 def test_the_sorted_head_says_so_and_turns_round(viewer):
     RunnerFactory()
 
@@ -263,5 +281,5 @@ def test_the_list_costs_the_same_queries_however_long(operator, django_assert_nu
         runner = RunnerFactory(scope=scope, busy=True)
         JobFactory(running=True, runner=runner, scope=scope)
 
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         operator.get(URL)
