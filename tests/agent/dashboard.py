@@ -286,6 +286,6 @@ class Dashboard:
     def _log(self, runner_id: int, body: dict[str, Any]) -> Answer:
         with self.lock:
             kept = self.logs.get(runner_id, "")
-            if body["offset"] == len(kept):
-                kept = self.logs[runner_id] = kept + body["text"]
+            new = body["text"][max(0, len(kept) - body["offset"]) :]
+            kept = self.logs[runner_id] = kept + new
             return 200, {"ok": True, "offset": len(kept)}

@@ -36,6 +36,8 @@ class Machine:
             "GITHUB_TOKEN": "ghp_canary" + "x" * 30,
             "RUNNER_SECRET_TOKEN": "canary-runner-secret",
             "AWS_SECRET_ACCESS_KEY": "canary-aws",
+            # So that a coverage run can follow into the agents.
+            **{name: value for name, value in os.environ.items() if name.startswith("COV")},
         }
 
     def __enter__(self) -> Self:
@@ -49,9 +51,12 @@ class Machine:
     ) -> None:
         self.note_marks()
         for agent in self.agents:
-            if agent.poll() is None:
+            agent.terminate()
+            try:
+                agent.wait(timeout=5)
+            except subprocess.TimeoutExpired:
                 agent.kill()
-            agent.wait(timeout=10)
+                agent.wait(timeout=10)
         self.note_marks()
         for mark in self.marks:
             end_tree(Tree(mark, None, None))

@@ -181,3 +181,20 @@ def test_orphan_directories_are_swept_at_start(fleet: Dashboard, machine: Machin
     until(lambda: fleet.heartbeats, "the first heartbeat")
     assert not orphan.parent.exists()
     assert not half_fetched.exists()
+
+
+def test_console_told_twice_is_told_once(
+    github: Simulator, fleet: Dashboard, machine: Machine, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    busy(github, fleet, machine, gate)
+    until(lambda: "Running job" in fleet.logs.get(12, ""), "the first part of the console")
+    machine.kill()
+    # As if the agent had died before it could note the server's answer.
+    record = machine.slot_path(12) / "slot.json"
+    record.write_text(json.dumps(machine.record(12) | {"log_offset": 0, "log_next": 0}))
+    machine.start()
+    gate.touch()
+    until(lambda: "completed with result" in fleet.logs[12], "the rest of the console")
+    assert fleet.logs[12].count("Listening for Jobs") == 1
+    assert fleet.logs[12].count("Running job") == 1

@@ -20,6 +20,7 @@ from .wire import Phase
 log = logging.getLogger(__name__)
 
 JOB_LINE_SECONDS = 10.0
+FINISHING_SECONDS = 30.0
 LAST_WORDS_BYTES = 2048
 LAST_WORDS_CHARACTERS = 160
 
@@ -59,6 +60,8 @@ def running_phase(slot: Slot, table: ProcessTable) -> Phase:
         return Phase.BUSY
     if slot.job is not None and time.monotonic() - slot.job_line_at < JOB_LINE_SECONDS:
         return Phase.BUSY
+    if slot.mode == "jit" and time.monotonic() - slot.job_ended_at < FINISHING_SECONDS:
+        return Phase.BUSY  # it had its one job and is about to end: it is not free for another
     return Phase.LISTENING if slot.listening else Phase.STARTING
 
 
@@ -69,7 +72,7 @@ def read_console(slot: Slot, journal: Journal) -> None:
         if match := console.VERSION.search(event.text):
             slot.runner_version = match[1]
         elif match := console.COMPLETED.search(event.text):
-            slot.job = None
+            slot.job, slot.job_ended_at = None, time.monotonic()
             journal.add("job-completed", slot.runner_id, job=match[1], result=match[2])
         elif match := console.STARTED.search(event.text):
             slot.job = {"name": redact(match[1]), "started_at": event.at}

@@ -71,7 +71,8 @@ class Slot:
     restarts: Backoff = field(default_factory=lambda: Backoff(1.0, 60.0, jitter=False))
     retries: Backoff = field(default_factory=lambda: Backoff(2.0, 60.0))
     retry_at: float = 0.0
-    job_line_at: float = 0.0
+    job_line_at: float = -1e9
+    job_ended_at: float = -1e9
     log_refused: bool = False
     cleaned: bool = False
     exit_noted: bool = False

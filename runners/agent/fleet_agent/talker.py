@@ -136,7 +136,10 @@ class Talker:
             if offset is None:
                 continue
             try:
-                offset = self.server.send_log(piece.runner_id, offset, piece.text)
+                held = self.server.send_log(piece.runner_id, offset, piece.text)
+                # Less than we count: characters the server left out. More: it has heard this
+                # before (the answer was lost), and by our own count it knows what is new.
+                offset = min(held, offset + len(piece.text))
             except Refused:
                 offset = None
             except AgentError as err:
