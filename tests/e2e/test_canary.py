@@ -57,8 +57,8 @@ def canaries(monkeypatch: pytest.MonkeyPatch) -> Canaries:
     known = Canaries()
     make_jit = simulated_fleet.jit_config
 
-    def remembered(world, runner):
-        encoded = make_jit(world, runner)
+    def remembered(world, runner, urls):
+        encoded = make_jit(world, runner, urls)
         # The process it is made for is its one place; the file it unpacks to holds the secret
         known.add(f"JIT config {runner.id}", encoded, home=r"environment of .*Runner\.Listener")
         known.add(f"secret of runner {runner.id}", runner.secret, home=r"/\.credentials$")
