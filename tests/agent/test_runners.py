@@ -280,3 +280,12 @@ def test_retired_host_finishes_its_job_first(
     assert machine.agents[-1].wait(timeout=40) == 0
     assert job.conclusion == "success"
     assert machine.marked_processes() == []
+
+
+def test_many_runners_stop_side_by_side(fleet: Dashboard, machine: Machine) -> None:
+    ids = tuple(range(1, 13))
+    listening(fleet, machine, *ids)
+    for runner_id in ids:
+        fleet.want(runner_id, wanted="stop")
+    until(lambda: all(fleet.phase(key) == "gone" for key in ids), "the end of all", seconds=30)
+    assert machine.marked_processes() == []
