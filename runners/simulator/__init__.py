@@ -8,7 +8,18 @@ from runners.simulator.clock import Clock
 from runners.simulator.demand import JobOrder
 from runners.simulator.faults import Fault
 from runners.simulator.seed import Seed
+from runners.simulator.server import Certificate
 from runners.simulator.settings import Limits, Settings, Timings
 from runners.simulator.simulator import Simulator
 
-__all__ = ["Clock", "Fault", "JobOrder", "Limits", "Seed", "Settings", "Simulator", "Timings"]
+__all__ = [
+    "Certificate",
+    "Clock",
+    "Fault",
+    "JobOrder",
+    "Limits",
+    "Seed",
+    "Settings",
+    "Simulator",
+    "Timings",
+]

@@ -10,6 +10,7 @@ from pathlib import Path
 from runners.simulator import persistence
 from runners.simulator.principals import new_token
 from runners.simulator.seed import Seed
+from runners.simulator.server import Certificate
 from runners.simulator.settings import NO_LIMITS, Settings
 from runners.simulator.simulator import Simulator
 
@@ -18,7 +19,8 @@ DEFAULT_PORT = 8001
 
 def main() -> None:
     """Serve until SIGINT or SIGTERM. Prints the URL as its first line."""
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
     settings = Settings(runner_version=options.runner_version, ghes_version=options.ghes_version)
     settings.webhooks_anywhere = options.webhooks_anywhere
     if options.no_limits:
@@ -29,6 +31,7 @@ def main() -> None:
         port=options.port,
         settings=settings,
         state_file=options.state,
+        certificate=_certificate(options, parser),
     )
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -48,6 +51,14 @@ def _seed(options: argparse.Namespace) -> Seed:
         public_repositories=tuple(options.public_repo),
         token=_token(options.token_file),
     )
+
+
+def _certificate(
+    options: argparse.Namespace, parser: argparse.ArgumentParser
+) -> Certificate | None:
+    if (options.tls_cert is None) != (options.tls_key is None):
+        parser.error("--tls-cert and --tls-key belong together")
+    return Certificate(options.tls_cert, options.tls_key) if options.tls_cert else None
 
 
 def _token(path: Path | None) -> str:
@@ -70,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=DEFAULT_PORT, help="0 takes any (default: %(default)s)")
     add("--state", type=Path, metavar="FILE", help="keep everything in FILE and resume from it")
+    add("--tls-cert", type=Path, metavar="FILE", help="serve HTTPS with this chain (PEM)")
+    add("--tls-key", type=Path, metavar="FILE", help="and this key (PEM)")
     add("--enterprise", default=Seed().enterprise, help="enterprise (default: %(default)s)")
     add("--org", action="append", default=[], metavar="NAME", help="organization; repeatable")
     add("--repo", action="append", default=[], metavar="OWNER/NAME", help="private; repeatable")

@@ -14,7 +14,7 @@ from itertools import count
 from runners.simulator.wire import Fields, JsonObject, invalid
 
 BEFORE_KINDS = ("status", "primary_limit", "secondary_limit", "hang", "close", "slow")
-AFTER_KINDS = ("truncate", "lost_response", "clock_skew")
+AFTER_KINDS = ("truncate", "lost_response", "clock_skew", "empty_page")
 WEBHOOK_KINDS = (
     "webhook_drop",
     "webhook_vanish",

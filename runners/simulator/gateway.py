@@ -21,7 +21,7 @@ from runners.simulator.limits import primary_limit, secondary_limit
 from runners.simulator.principals import Principal, principal_of
 from runners.simulator.routing import API_VERSIONS, Call, Route, Router, always_connected
 from runners.simulator.urls import API_V3, Urls
-from runners.simulator.wire import ApiError, Response, iso, not_found
+from runners.simulator.wire import ApiError, Json, Response, iso, not_found, whole
 from runners.simulator.world import World
 
 HANG_SECONDS = 600
@@ -42,6 +42,7 @@ class RawRequest:
     headers: dict[str, str]
     body: bytes
     connected: Callable[[], bool] = always_connected
+    scheme: str = "http"
 
 
 @dataclass(frozen=True)
@@ -181,9 +182,9 @@ class Gateway:
 
     def _by_name(self, segments: list[str]) -> list[str]:
         """``/repositories/ID/…``, where a renamed repository redirects to, means ``/repos/…``."""
-        if len(segments) < 2 or segments[0] != "repositories" or not segments[1].isdecimal():
+        if len(segments) < 2 or segments[0] != "repositories":
             return segments
-        record = self._world.store.repositories.get(int(segments[1]))
+        record = self._world.store.repositories.get(whole(segments[1]) or 0)
         if record is None:
             return segments
         return ["repos", record.owner, record.name, *segments[2:]]
@@ -242,6 +243,9 @@ class Gateway:
                 answer.drop = True
             elif fault.kind == "truncate":
                 answer.cut = True
+            elif fault.kind == "empty_page":
+                if answer.body and "json" in answer.headers.get("Content-Type", ""):
+                    answer.body = _without_items(answer.body)
             elif fault.kind == "clock_skew":
                 skewed = self._world.clock.time() + fault.seconds
                 answer.headers["Date"] = formatdate(skewed, usegmt=True)
@@ -249,7 +253,7 @@ class Gateway:
 
 def _call_of(request: RawRequest) -> Call:
     parts = urlsplit(request.target)
-    base = f"http://{request.headers.get('host', '127.0.0.1')}"
+    base = f"{request.scheme}://{request.headers.get('host', '127.0.0.1')}"
     path, api = parts.path, base
     if path == API_V3 or path.startswith(API_V3 + "/"):
         path, api = path.removeprefix(API_V3) or "/", base + API_V3
@@ -293,6 +297,14 @@ FAULT_MESSAGES = {
     502: "Server Error",
     503: "No server is currently available to service your request.",
 }
+
+
+def _without_items(body: bytes) -> bytes:
+    """A list as GitHub gives it on a bad day: the count is right, the items are missing."""
+    value: Json = json.loads(body)
+    if isinstance(value, dict):
+        return json.dumps({k: [] if isinstance(v, list) else v for k, v in value.items()}).encode()
+    return b"[]" if isinstance(value, list) else body
 
 
 def _content(response: Response) -> bytes:

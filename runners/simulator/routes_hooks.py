@@ -10,7 +10,16 @@ from runners.simulator.model import App, Delivery, Hook
 from runners.simulator.outbox import Receiver, again
 from runners.simulator.routing import Access, Call, Route, listed, page_of
 from runners.simulator.scopes import scope_of
-from runners.simulator.wire import ApiError, Fields, Json, JsonObject, Response, invalid, not_found
+from runners.simulator.wire import (
+    ApiError,
+    Fields,
+    Json,
+    JsonObject,
+    Response,
+    invalid,
+    not_found,
+    whole,
+)
 from runners.simulator.world import World
 
 CONTENT_TYPES = ("json", "form")
@@ -182,10 +191,10 @@ def list_deliveries(world: World, call: Call) -> Response:
         found = [d for d in sent if (d.status == "OK") == (status == "success")]
     cursor = call.query.get("cursor", "")
     if cursor:
-        number = cursor.removeprefix("v1_")
-        if not number.isdecimal() or not number.isascii():
+        number = whole(cursor.removeprefix("v1_"))
+        if number is None:
             raise ApiError(400, "Invalid cursor")
-        found = [d for d in found if d.id <= int(number)]
+        found = [d for d in found if d.id <= number]
     per_page = page_of(call).per_page
     headers = {}
     if len(found) > per_page:

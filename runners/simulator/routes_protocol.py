@@ -17,7 +17,7 @@ from runners.simulator.principals import expired
 from runners.simulator.routing import Access, Call, Route
 from runners.simulator.scopes import scope_of_url
 from runners.simulator.versions import runtime_refused
-from runners.simulator.wire import ApiError, Fields, Json, JsonObject, Response, not_found
+from runners.simulator.wire import ApiError, Fields, Json, JsonObject, Response, not_found, whole
 from runners.simulator.world import World
 
 LONGEST_POLL_SECONDS = 50
@@ -111,8 +111,7 @@ def get_message(world: World, call: Call) -> Response:
     """Long poll: a job at once when there is one, else 202 after ``wait`` seconds."""
     runner = _caller(world, call)
     session_id = call.query.get("session_id", "")
-    wait_text = call.query.get("wait", "0")
-    wait_seconds = min(float(wait_text) if wait_text.isdecimal() else 0, LONGEST_POLL_SECONDS)
+    wait_seconds = min(whole(call.query.get("wait", "")) or 0, LONGEST_POLL_SECONDS)
     deadline = time.monotonic() + wait_seconds
     while True:
         _check_session(world, runner, session_id)

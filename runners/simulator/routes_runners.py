@@ -9,7 +9,16 @@ from runners.simulator.principals import new_token
 from runners.simulator.routing import Call, Route, listed, page_of, page_response
 from runners.simulator.scopes import EVERY_SCOPE, scope_of
 from runners.simulator.versions import is_older
-from runners.simulator.wire import ApiError, Json, JsonObject, Response, invalid, iso, not_found
+from runners.simulator.wire import (
+    ApiError,
+    Json,
+    JsonObject,
+    Response,
+    invalid,
+    iso,
+    not_found,
+    whole,
+)
 from runners.simulator.world import World
 
 REGISTRATION_TOKEN_LENGTH = 28
@@ -151,7 +160,7 @@ def get_deprecation(world: World, call: Call) -> Response:
     version = call.params["version"].removeprefix("v")
     if world.settings.ghes_version:
         raise not_found()
-    if not all(part.isascii() and part.isdecimal() for part in version.split(".")):
+    if any(whole(part) is None for part in version.split(".")):
         raise ApiError(404, "Not Found")
     release = world.store.releases.get(version)
     body: JsonObject = {

@@ -13,7 +13,16 @@ from runners.simulator import render, render_actions, work
 from runners.simulator.model import Job, Repository, Run, Workflow
 from runners.simulator.permissions import repository_of
 from runners.simulator.routing import Access, Call, Route, listed
-from runners.simulator.wire import ApiError, Json, JsonObject, Response, invalid, iso, not_found
+from runners.simulator.wire import (
+    ApiError,
+    Json,
+    JsonObject,
+    Response,
+    invalid,
+    iso,
+    not_found,
+    whole,
+)
 from runners.simulator.world import World
 
 READ = Access("token", "actions", "read")
@@ -231,8 +240,7 @@ def _sign(what: str, ends: int) -> str:
 def read_log(world: World, call: Call) -> Response:
     """The short-lived address of a log: needs no token, only its own signature."""
     what = f"{call.params['kind']}/{call.params['what']}"
-    ends = call.query.get("expires", "0")
-    good_until = int(ends) if ends.isdecimal() else 0
+    good_until = whole(call.query.get("expires", "")) or 0
     signature = call.query.get("signature", "")
     signed = hmac.compare_digest(_sign(what, good_until).encode(), signature.encode())
     if not signed or good_until < world.clock.time():

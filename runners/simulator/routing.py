@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from runners.simulator.principals import Principal
 from runners.simulator.urls import Urls
-from runners.simulator.wire import ApiError, Fields, Json, JsonObject, Response, not_found
+from runners.simulator.wire import ApiError, Fields, Json, JsonObject, Response, not_found, whole
 from runners.simulator.world import World
 
 T = TypeVar("T")
@@ -21,6 +21,7 @@ Who = Literal["anyone", "token", "user", "app", "installation", "open"]
 PER_PAGE_DEFAULT = 30
 API_VERSIONS = ("2022-11-28", "2026-03-10")
 PER_PAGE_MOST = 100
+FURTHEST_PAGE = 10**9
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,10 @@ class Call:
 
     def number(self, name: str) -> int:
         """A numeric path parameter. Raises 404 for anything else."""
-        value = self.params[name]
-        if not value.isdecimal() or not value.isascii():
+        value = whole(self.params[name])
+        if value is None:
             raise not_found()
-        return int(value)
+        return value
 
     def fields(self, *, required: bool = True) -> Fields:
         """The JSON object in the body. Raises 400; an absent optional body is an empty object."""
@@ -79,7 +80,7 @@ class Call:
             return Fields({})
         try:
             value: Json = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ApiError(400, "Problems parsing JSON") from None
         if value is None and not required:
             return Fields({})
@@ -173,9 +174,8 @@ def page_of(call: Call) -> Page:
 
 
 def _positive(text: str | None, default: int) -> int:
-    # Beyond nine digits a page is empty anyway, and Python would refuse to slice by it.
-    readable = text is not None and text.isascii() and text.isdecimal() and len(text) < 10
-    return int(text or 0) or default if readable else default
+    # A page further out is empty anyway, and Python would refuse to slice by it.
+    return min(whole(text or "") or default, FURTHEST_PAGE)
 
 
 def link_header(call: Call, page: Page, total: int) -> dict[str, str]:

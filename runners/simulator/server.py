@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from runners.simulator.gateway import RawAnswer, RawRequest
+from runners.simulator.wire import whole
 
 BODY_MOST_BYTES = 25 * 1024 * 1024
 STOP_PATIENCE_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Files of a certificate chain and its key, both PEM."""
+
+    chain: Path
+    key: Path
 
 
 class HttpServer(ThreadingHTTPServer):
@@ -22,9 +34,24 @@ class HttpServer(ThreadingHTTPServer):
     request_queue_size = 512
     allow_reuse_address = True
 
-    def __init__(self, host: str, port: int, answer: Callable[[RawRequest], RawAnswer]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        answer: Callable[[RawRequest], RawAnswer],
+        certificate: Certificate | None = None,
+    ) -> None:
         super().__init__((host, port), _Handler)
         self.answer = answer
+        self.scheme = "http"
+        if certificate is not None:
+            self.scheme = "https"
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate.chain, certificate.key)
+            # The handshake is left to the connection's own thread: a slow one holds up nobody.
+            self.socket = context.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._open: dict[int, tuple[socket.socket, threading.Thread]] = {}
         self._guard = threading.Lock()
 
@@ -85,25 +112,28 @@ class _Handler(BaseHTTPRequestHandler):
             return
 
     def do_GET(self) -> None:
-        length_text = self.headers.get("Content-Length", "0")
-        length = int(length_text) if length_text.isdecimal() else -1
-        if not 0 <= length <= BODY_MOST_BYTES or "Transfer-Encoding" in self.headers:
+        length = whole(self.headers.get("Content-Length", "0"))
+        if length is None or length > BODY_MOST_BYTES or "Transfer-Encoding" in self.headers:
             self.close_connection = True
-            self.send_error(413 if length > BODY_MOST_BYTES else 411)
+            self.send_error(411 if length is None else 413)
             return
         body = self.rfile.read(length)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = RawRequest(self.command, self.path, headers, body, self._connected)
+        request = RawRequest(
+            self.command, self.path, headers, body, self._connected, self.server.scheme
+        )
         answer = self.server.answer(request)
         self._write(answer)
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = do_GET
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = do_TRACE = do_GET
 
     def _connected(self) -> bool:
         """False when the client has hung up: its end of the connection reads as empty."""
+        flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
         try:
-            waiting: bytes = self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-            return waiting != b""
+            # Of the socket itself, below TLS, where even a client's last words come before its end.
+            waiting: bytes = socket.socket.recv(self.connection, 1, flags)
+            return waiting != b"" and self.server.scheme == "http"
         except BlockingIOError:
             return True
         except OSError:

@@ -34,7 +34,7 @@ from runners.simulator.gateway import Gateway, LoggedRequest
 from runners.simulator.model import Job
 from runners.simulator.routing import Route, Router
 from runners.simulator.seed import Seed
-from runners.simulator.server import HttpServer
+from runners.simulator.server import Certificate, HttpServer
 from runners.simulator.settings import Settings
 from runners.simulator.store import Store
 from runners.simulator.traffic import Traffic
@@ -73,6 +73,7 @@ class Simulator:
         settings: Settings | None = None,
         clock: Clock | None = None,
         state_file: Path | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self.clock = clock or Clock()
         self.settings = settings or Settings()
@@ -84,8 +85,8 @@ class Simulator:
         self.traffic = Traffic(self.world)
         router = Router((*ROUTES, *control.traffic_routes(self.traffic)))
         self._gateway = Gateway(self.world, router, self.faults, self._stopped.wait)
-        self._server = HttpServer(host, port, self._gateway.answer)
-        self.url = f"http://{host}:{self._server.port}"
+        self._server = HttpServer(host, port, self._gateway.answer, certificate)
+        self.url = f"{self._server.scheme}://{host}:{self._server.port}"
         self.api_url = self.url + API_V3
         self.world.urls = Urls(api=self.api_url, web=self.url)
         with self.world.lock:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from runners.simulator.wire import whole
 from runners.simulator.world import World
 
 
 def version_key(version: str) -> tuple[int, ...]:
     """Sortable form of ``2.336.0``; parts that are not numbers count as 0."""
-    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
+    return tuple(whole(part) or 0 for part in version.split("."))
 
 
 def is_older(version: str, other: str) -> bool:

@@ -12,6 +12,8 @@ from typing import TypeAlias
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = dict[str, "Json"]
 
+# No id or count is longer; Python refuses to read very long ones at all.
+LONGEST_NUMBER_DIGITS = 18
 DOCS_URL = "https://docs.github.com/rest"
 
 
@@ -20,6 +22,12 @@ def iso(at: float | None) -> str | None:
     if at is None:
         return None
     return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def whole(text: str) -> int | None:
+    """A number written in plain digits; None for anything else, over-long ones included."""
+    readable = text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER_DIGITS
+    return int(text) if readable else None
 
 
 class ApiError(Exception):

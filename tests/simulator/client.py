@@ -48,6 +48,7 @@ class Client:
         self.sim = sim
         self.base = base or sim.api_url
         self.session = requests.Session()
+        self.session.trust_env = False
         self.session.headers["User-Agent"] = "fleet-tests"
         if token:
             self.session.headers["Authorization"] = f"Bearer {token}"

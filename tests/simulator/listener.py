@@ -20,6 +20,7 @@ class Listener:
         self.runner_id = runner_id
         self.session_id = ""
         self.http = requests.Session()
+        self.http.trust_env = False
         self.http.headers["Authorization"] = f"Bearer {secret}"
 
     def open(self, version: str = VERSION) -> requests.Response:
@@ -80,6 +81,7 @@ def jit_listener(
     labels: tuple[str, ...] = ("self-hosted",),
     scope: str = "orgs/acme",
     group_id: int = 1,
+    verify: str = "",
 ) -> Listener:
     """A listener on a JIT config, its session open."""
     body = {"name": name, "runner_group_id": group_id, "labels": list(labels)}
@@ -88,6 +90,7 @@ def jit_listener(
     files = json.loads(base64.b64decode(made.json()["encoded_jit_config"]))
     secret = json.loads(base64.b64decode(files[".credentials"]))["Data"]["clientSecret"]
     listener = Listener(client.sim, made.json()["runner"]["id"], secret)
+    listener.http.verify = verify or True
     assert listener.open().status_code == 201
     return listener
 

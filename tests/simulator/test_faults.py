@@ -89,6 +89,13 @@ def test_truncated_body_breaks_off(sim: Simulator, admin: Client) -> None:
         admin.get(RUNNERS)
 
 
+def test_empty_page_has_the_count_and_none_of_the_items(sim: Simulator, admin: Client) -> None:
+    jit_listener(admin)
+    order(sim, kind="empty_page", path="/actions/runners$", count=1)
+    assert admin.get(RUNNERS).json() == {"total_count": 1, "runners": []}
+    assert len(admin.get(RUNNERS).json()["runners"]) == 1
+
+
 def test_skewed_clock_shows_in_the_date(sim: Simulator, admin: Client) -> None:
     order(sim, kind="clock_skew", seconds=-3600, count=1)
     shown = parsedate_to_datetime(admin.get(RUNNERS).headers["Date"])

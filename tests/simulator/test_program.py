@@ -4,12 +4,19 @@ import signal
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
-from runners.simulator import JobOrder, Simulator
+from runners.simulator import Certificate, JobOrder, Simulator
 from tests.simulator.client import Client
 from tests.simulator.listener import Listener, jit_listener, persistent_listener
 
@@ -119,3 +126,39 @@ def test_stopped_simulator_answers_nobody() -> None:
     sim.stop()
     with pytest.raises(OSError, match=r"refused|aborted|closed|reset"):
         client.get("/user")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Certificate:
+    """A certificate for loopback, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(alternative, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    made = Certificate(tmp_path / "chain.pem", tmp_path / "key.pem")
+    made.chain.write_bytes(signed.public_bytes(Encoding.PEM))
+    made.key.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    )
+    return made
+
+
+def test_simulator_serves_https(certificate: Certificate) -> None:
+    with Simulator(certificate=certificate) as sim:
+        client = Client(sim, sim.token)
+        client.session.verify = str(certificate.chain)
+        assert client.get("/user").json()["url"].startswith("https://127.0.0.1:")
+        listener = jit_listener(client, verify=str(certificate.chain))
+        job = sim.queue_job()
+        assert listener.poll(wait=5).json()["job"]["id"] == job.id
