@@ -4,6 +4,7 @@ lifecycle."""
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
@@ -15,15 +16,32 @@ from runners.models import Event, Pool, Runner
 from runners.states import DisplayState
 
 
-def top_up(*, now: datetime, by: Actor) -> scaling.Plan:
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """What was planned and what came of it; `short` says why a pool got fewer than planned."""
+
+    plan: scaling.Plan
+    started: tuple[Runner, ...]
+    short: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "; ".join([f"{len(self.started)} started", *self.short])
+
+
+def top_up(*, now: datetime, by: Actor) -> TopUp:
     """Start what the plan asks for; a pool without room is skipped, the others go on."""
     pools = {pool.pk: pool for pool in Pool.objects.select_related("scope")}
     plan = scaling.plan(supply(list(pools.values()), now=now))
+    started: list[Runner] = []
+    short: list[str] = []
     for decision in plan.decisions:
-        for _ in range(decision.start):
-            if not _start_one(pools[decision.pool_id], why=decision.why, now=now, by=by):
-                break
-    return plan
+        pool = pools[decision.pool_id]
+        try:
+            for _ in range(decision.start):
+                started += lifecycle.provision(order_for(pool), by=by, reason=decision.why, now=now)
+        except (NoCapacity, InvalidRequest) as error:
+            short.append(f"{pool.name}: {error.user_message}")
+    return TopUp(plan, tuple(started), tuple(short))
 
 
 def supply(pools: list[Pool], *, now: datetime) -> list[scaling.PoolSupply]:
@@ -71,14 +89,6 @@ def order_for(pool: Pool) -> lifecycle.Order:
         needs_gpu=pool.needs_gpu,
         site=pool.site,
     )
-
-
-def _start_one(pool: Pool, *, why: str, now: datetime, by: Actor) -> bool:
-    try:
-        lifecycle.provision(order_for(pool), by=by, reason=why, now=now)
-    except (NoCapacity, InvalidRequest):
-        return False
-    return True
 
 
 def pause(pool: Pool, *, by: Actor, reason: str, now: datetime) -> Event | None:

@@ -156,8 +156,7 @@ def top_up_pools() -> str:
     if not leases.acquire("top-up", leases.this_process(), LEASE_SECONDS, wiring.now()):
         return "another one is at it"
     try:
-        plan = pools.top_up(now=wiring.now(), by=Actor.system("pools"))
-        return f"{sum(decision.start for decision in plan.decisions)} started"
+        return str(pools.top_up(now=wiring.now(), by=Actor.system("pools")))
     finally:
         leases.release("top-up", leases.this_process())
 
