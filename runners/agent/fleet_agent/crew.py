@@ -63,6 +63,7 @@ class Crew:
         self.wanted_ids: set[int] = set()
         self.gone: dict[int, SlotReport] = {}
         self.meter = SlotMeter()
+        self.table = ProcessTable({})
         self.done: queue.SimpleQueue[Done] = queue.SimpleQueue()
         self.dirty = True
 
@@ -143,6 +144,10 @@ class Crew:
             if not slot.task and slot.phase is not Phase.BUSY and slot.phase not in ENDED:
                 self.begin_stop(slot)
 
+    def running(self) -> int:
+        """Return how many runners have a process."""
+        return sum(slot.phase in RUNNING for slot in self.slots.values())
+
     def stopping(self) -> bool:
         """Return whether something is being stopped or cleaned up now."""
         return any(slot.task in ("stop", "clean-up") for slot in self.slots.values())
@@ -153,11 +158,10 @@ class Crew:
         """Take in what happened and converge every slot."""
         self.take_results(now)
         running = [slot for slot in self.slots.values() if slot.phase in RUNNING]
-        if running:
-            table = ProcessTable.read()
-            for slot in running:
-                if slot.runner is not None and observe(slot, table, self.journal):
-                    self.changed(slot)
+        self.table = ProcessTable.read() if running else ProcessTable({})
+        for slot in running:
+            if slot.runner is not None and observe(slot, self.table, self.journal):
+                self.changed(slot)
         for slot in list(self.slots.values()):
             if not slot.task:
                 self.converge(slot, now)
@@ -340,7 +344,7 @@ class Crew:
             for slot in self.slots.values()
             if slot.root is not None and slot.phase in RUNNING
         }
-        uses = self.meter.read(ProcessTable.read(), roots) if roots else {}
+        uses = self.meter.read(self.table, roots)
         nothing = SlotUse(0.0, 0)
         told = []
         for slot in self.slots.values():

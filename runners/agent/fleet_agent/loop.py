@@ -138,7 +138,7 @@ class Agent:
                 self.take_answer()
         self.state = "stopped"
         self.tell_status()
-        log.info("agent ends; %d runners go on", len(self.crew.slots))
+        log.info("agent ends; %d runners go on", self.crew.running())
 
     # --- heartbeats -------------------------------------------------------------------------
 
