@@ -108,7 +108,8 @@ def _fragment_with_toasts(
 ) -> HttpResponse:
     body = render_to_string(fragment, dict(context), request=request)
     toasts = render_to_string("components/_toasts.html", {"out_of_band": True}, request=request)
-    response = HttpResponse(body + toasts, status=status)
+    # After a table row the HTML parser drops forms, unless a template keeps them apart
+    response = HttpResponse(f"{body}<template>{toasts}</template>", status=status)
     # What else on the page depends on the change asks for itself at once
     trigger_client_event(response, "fleet:changed", after="settle")
     patch_vary_headers(response, ["HX-Request"])

@@ -165,10 +165,7 @@ if (shortcuts) {
 }
 const CHORD_MS = 1_200;
 let chordAt = 0;
-const openDialog = (id) => {
-  const dialog = document.getElementById(id);
-  if (dialog && !dialog.open) dialog.showModal();
-};
+const openDialog = (id) => document.dispatchEvent(new CustomEvent("fleet:open", { detail: id }));
 const rows = () => $$("tbody tr").filter((row) => $(".rowlink", row));
 const moveCursor = (by) => {
   const all = rows();

@@ -16,6 +16,8 @@ const open = (dialog) => {
 
 const openById = (id) => open(document.getElementById(id));
 
+document.addEventListener("fleet:open", (event) => openById(event.detail));
+
 document.addEventListener("click", (event) => {
   const control = event.target.closest("[data-open], [data-close]");
   if (!control) return;
@@ -35,7 +37,8 @@ document.addEventListener(
     if (!event.target.matches("dialog")) return;
     if ("auto" in event.target.dataset) event.target.remove();
     // After the swap that an action caused: it may have replaced what opened the dialog.
-    setTimeout(goBack);
+    if (goBack) setTimeout(goBack);
+    goBack = null;
   },
   true,
 );

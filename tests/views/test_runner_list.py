@@ -174,7 +174,7 @@ def test_a_column_head_orders_the_rows(viewer, sort, order):
 
 
 def test_the_most_urgent_state_comes_first(viewer):
-    facts = {
+    facts: dict[DisplayState, dict[str, object]] = {
         DisplayState.LOST: {"host": HostFactory(offline=True)},
         DisplayState.FAILED: {"failed": True},
         DisplayState.OFFLINE: {"github_status": "offline"},
