@@ -12,6 +12,7 @@ from typing import Final
 
 from runners.models import Event, Job, Runner, RunnerLog
 from runners.states import DisplayState, GitHubStatus, Phase, RunnerState
+from runners.views.event_words import Happening, words_of
 from runners.views.fleet_map import Rack, racks
 from runners.views.runner_rows import Action, actions_for, current_jobs, job_words
 
@@ -48,16 +49,6 @@ class Column:
     title: str
     note: str
     facts: list[Fact]
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """One event of the timeline."""
-
-    state: str
-    title: str
-    text: str
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,28 +219,13 @@ def _github(runner: Runner) -> Column:
     return Column("GitHub", f"what {runner.scope.slug} lists", facts)
 
 
-_EVENT_WORDS: Final = {
-    "runner.provision": ("info", "Requested"),
-    "runner.active": ("idle", "In service"),
-    "runner.draining": ("draining", "Draining"),
-    "runner.drain-update": ("draining", "Drain changed"),
-    "runner.removing": ("removing", "Being removed"),
-    "runner.removed": ("removed", "Removed"),
-    "runner.failed": ("failed", "Failed"),
-    "runner.force": ("failed", "Forced out"),
-    "runner.labels": ("info", "Labels changed"),
-    "runner.deregister": ("removed", "Deleted at GitHub"),
-}
-
-
 def _events(runner: Runner) -> list[Happening]:
     events = Event.objects.filter(object_kind="runner", object_id=runner.pk)[:EVENTS_SHOWN]
     return [_happening(event) for event in events]
 
 
 def _happening(event: Event) -> Happening:
-    verb = event.action.partition(".")[2].replace("-", " ").capitalize()
-    state, title = _EVENT_WORDS.get(event.action, ("info", verb))
+    state, title = words_of(event.action)
     changed = f"{event.was} → {event.became}" if event.action == "runner.labels" else ""
     parts = [event.actor_name, changed, event.reason]
     return Happening(state, title, " · ".join(part for part in parts if part), event.at)

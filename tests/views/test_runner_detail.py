@@ -136,7 +136,7 @@ def test_the_timeline_tells_who_what_and_why_newest_first(viewer):
 
     events = page_of(viewer, runner).one("ol", class_="timeline").all("li")
 
-    assert [event.one("b").text for event in events] == ["Draining", "Requested"]
+    assert [event.one("b").text for event in events] == ["Draining runner", "Provisioned runner"]
     assert events[0].one("p").text == "pool linux · Update"
 
 
