@@ -65,12 +65,17 @@ def plant(world: World, seed: Seed) -> str:
     store.add_repository(Repository(store.new_id(), "actions", "runner", now, private=False))
     for version, age_days in RELEASES:
         publish(world, version, now - age_days * DAY_SECONDS)
-    if world.settings.runner_version not in store.releases:
-        publish(world, world.settings.runner_version, now)
-    token = seed.token or new_token("ghp_")
-    store.credentials[token] = Credential(
-        token, "classic", now, login=ADMIN_LOGIN, scopes=list(ADMIN_SCOPES)
-    )
+    return admit(world, seed.token or new_token("ghp_"))
+
+
+def admit(world: World, token: str) -> str:
+    """Make a token the administrator's and the version on offer a release, unless they are."""
+    now = world.clock.time()
+    publish(world, world.settings.runner_version, now)
+    if token not in world.store.credentials:
+        world.store.credentials[token] = Credential(
+            token, "classic", now, login=ADMIN_LOGIN, scopes=list(ADMIN_SCOPES)
+        )
     return token
 
 

@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self.server.answer(request)
         self._write(answer)
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = do_TRACE = do_GET
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = do_TRACE = do_QUERY = do_GET
 
     def _connected(self) -> bool:
         """False when the client has hung up: its end of the connection reads as empty."""

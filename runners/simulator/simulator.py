@@ -90,12 +90,13 @@ class Simulator:
         self.api_url = self.url + API_V3
         self.world.urls = Urls(api=self.api_url, web=self.url)
         with self.world.lock:
+            wanted = seed_records or Seed()
             if loaded:
-                self.token = loaded.token
+                self.token = seed.admit(self.world, wanted.token or loaded.token)
                 fleet.rearm(self.world)
                 work.rearm(self.world)
             else:
-                self.token = seed.plant(self.world, seed_records or Seed())
+                self.token = seed.plant(self.world, wanted)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="simulator-http", daemon=True
         )

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from runners.simulator import Certificate, JobOrder, Simulator
+from runners.simulator import Certificate, JobOrder, Seed, Settings, Simulator
 from tests.simulator.client import Client
 from tests.simulator.listener import Listener, jit_listener, persistent_listener
 
@@ -110,6 +110,19 @@ def test_records_are_the_same_after_a_restart(tmp_path: Path) -> None:
         before.deliveries.clear()
     with Simulator(state_file=state) as again:
         assert again.world.store == before
+
+
+def test_token_given_at_a_restart_is_the_administrators(tmp_path: Path) -> None:
+    state = tmp_path / "github.json"
+    with Simulator(state_file=state) as sim:
+        old = sim.token
+    newer = Settings(runner_version="2.337.0")
+    with Simulator(Seed(token="ghp_other"), state_file=state, settings=newer) as again:
+        assert again.token == "ghp_other"
+        for token in (old, "ghp_other"):
+            assert Client(again, token).get("/orgs/acme/actions/runners").status_code == 200
+        latest = Client(again, old).get("/repos/actions/runner/releases/latest").json()
+        assert latest["tag_name"] == "v2.337.0"
 
 
 def test_file_of_another_version_is_refused(tmp_path: Path) -> None:
