@@ -51,9 +51,9 @@ def test_jobs_run_on_provisioned_runners_and_nothing_is_left_after_deregistratio
         fleet.manage("deregister", name, "--reason", "End-to-end test")
     wait_for("an empty list at GitHub", lambda: not fleet.github_runners())
     wait_for("every runner removed here", lambda: not current_runners(fleet))
-    for host in ("forge-01", "forge-02"):
-        wait_for(f"no runner process on {host}", lambda host=host: not listeners(fleet, host))
-        assert leftovers(fleet, host) == []
+    hosts = ("forge-01", "forge-02")
+    wait_for("no runner process", lambda: not any(listeners(fleet, host) for host in hosts))
+    assert [leftovers(fleet, host) for host in hosts] == [[], []]
 
 
 def provision(fleet: Fleet, host: str, *, count: int, persistent: bool = False) -> None:
