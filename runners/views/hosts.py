@@ -25,7 +25,7 @@ from runners.errors import FleetError
 from runners.forms.hosts import CordonForm, DrainHostForm, RetireForm, SlotsForm
 from runners.host_filters import HostListing, list_hosts
 from runners.models import EnrolmentCode, Host, Runner
-from runners.states import Phase
+from runners.states import HostState, Phase
 from runners.views import versions
 from runners.views.host_page import host_page
 from runners.views.host_rows import HostRow, host_rows
@@ -44,6 +44,7 @@ from runners.views.shared import (
 
 PAGE_SIZE: Final = 25
 CODES_SHOWN: Final = 5
+SILENT_NAMED: Final = 3
 _TABLE: Final = "hosts/_host_table.html"
 _PAGE: Final = "hosts/_host_page.html"
 _PAGE_ID: Final = "host-page"
@@ -56,6 +57,14 @@ class SiteGroup:
     name: str
     words: str
     rows: list[HostRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Hosts past their deadline, in words; `since` completes the words where it is one host."""
+
+    words: str
+    since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,13 +258,26 @@ def _list_context(request: FleetRequest) -> Context:
         "page": shown,
         "groups": _groups(listing, hosts, rows),
         "codes": _open_codes(request, now),
-        "silent": [row for row in rows if row.silent],
+        "silent": _silence(rows),
         "slots_total": totals["slots"] or 0,
         "heartbeat_seconds": settings.FLEET_HEARTBEAT_SECONDS,
         "late_after_seconds": settings.FLEET_LATE_AFTER_SECONDS,
         "offline_after_seconds": settings.FLEET_OFFLINE_AFTER_SECONDS,
         "list_url": f"{path}?{query.urlencode()}" if query else path,
     }
+
+
+def _silence(rows: Sequence[HostRow]) -> Silence | None:
+    """Say which hosts of this page are offline; the chips count those on the others."""
+    offline = [row for row in rows if row.state == HostState.OFFLINE]
+    if not offline:
+        return None
+    if len(offline) == 1:
+        return Silence(f"{offline[0].name} has been silent since", offline[0].last_seen_at)
+    names = ", ".join(row.name for row in offline[:SILENT_NAMED])
+    more = len(offline) - SILENT_NAMED
+    rest = f" and {more} more" if more > 0 else ""
+    return Silence(f"{len(offline)} hosts are silent: {names}{rest}.", None)
 
 
 def _columns(path: str, query: QueryDict, sort: str) -> list[Column]:

@@ -1,0 +1,213 @@
+"""One host's page: load, slots, heartbeats, facts, notices, events."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+
+from runners import audit
+from runners.audit import Actor
+from runners.models import Sample
+from tests.factories import (
+    GIB,
+    NOW,
+    EnrolmentCodeFactory,
+    HostFactory,
+    JobFactory,
+    RunnerFactory,
+    ScopeFactory,
+    UserFactory,
+)
+from tests.views.conftest import HTMX
+from tests.views.dom import parse
+
+pytestmark = pytest.mark.django_db
+
+
+def page_of(client, host, query=""):
+    return parse(client.get(f"{host.get_absolute_url()}?{query}").content)
+
+
+def facts_of(page):
+    names = [name.text for name in page.all("dt")]
+    return dict(zip(names, [value.text for value in page.all("dd")], strict=True))
+
+
+def test_the_two_signals_of_the_architecture_are_both_told(viewer):
+    facts = facts_of(page_of(viewer, HostFactory(arm64=True)))
+
+    assert facts["Architecture"] == "arm64, kernel says aarch64"
+
+
+def test_facts_are_listed(viewer):
+    host = HostFactory(gpu=True, temperature_celsius=64.2, owner="platform")
+    code = EnrolmentCodeFactory(host=host, created_by=UserFactory(username="ci-admin"))
+
+    facts = facts_of(page_of(viewer, host))
+
+    assert facts["GPU"] == "NVIDIA L4"
+    assert facts["Temperature"] == "64 °C"
+    assert facts["Owner"] == "platform"
+    assert facts["Code made by"] == code.created_by.username
+    assert facts["Enrolled"] == "2 d ago"
+
+
+def test_equal_gpus_are_counted(viewer):
+    host = HostFactory(gpus=[{"model": "NVIDIA L4"}, {"model": "NVIDIA L4"}])
+
+    assert facts_of(page_of(viewer, host))["GPU"] == "2 \N{MULTIPLICATION SIGN} NVIDIA L4"
+
+
+@pytest.mark.parametrize(
+    ("facts", "title"),
+    [
+        ({"offline": True}, "has been silent for 10 min."),
+        ({"late": True}, "has been silent for 1 min."),
+        ({"cordoned_for_work": True}, "Cordoned: it takes no new runners."),
+        ({"posing": True}, "This host is posing."),
+        ({"retired": True}, "is retired."),
+        ({"disk_used_bytes": 480 * GIB}, "Disk is 96% full."),
+    ],
+)
+def test_what_is_out_of_the_ordinary_is_said_on_top(viewer, facts, title):
+    page = page_of(viewer, HostFactory(**facts))
+
+    assert title in " ".join(callout.text for callout in page.all(class_="callout"))
+
+
+@pytest.mark.parametrize(
+    ("facts", "name"),
+    [
+        ({"emulated": True}, "Emulated"),
+        ({"clock_skew_seconds": 95.0}, "Clock"),
+        ({"token_rotation_asked_at": NOW}, "Agent token"),
+    ],
+)
+def test_a_fact_that_is_amiss_stands_out(viewer, facts, name):
+    page = page_of(viewer, HostFactory(**facts))
+    marked = [value.text for value in page.all("dd", class_=" caution")]
+
+    assert [facts_of(page)[name]] == marked
+
+
+def test_slots_name_their_runners_and_what_those_do(viewer):
+    host = HostFactory(slots=2)
+    runner = RunnerFactory(host=host, slot=1, busy=True)
+    JobFactory(running=True, runner=runner, repository="acme/web", name="build")
+
+    page = page_of(viewer, host)
+
+    lines = [
+        line.text
+        for line in page.by_id("host-page").all("li")
+        if "slot" in line.text.lower() or runner.name in line.text
+    ]
+    assert lines == [f"{runner.name} acme/web · build 40s", "Slot 2 is free"]
+
+
+def test_a_runner_above_the_number_of_slots_is_still_listed(viewer):
+    host = HostFactory(slots=1)
+    runner = RunnerFactory(host=host, slot=3)
+
+    assert page_of(viewer, host).all("a", href=runner.get_absolute_url())
+
+
+def test_charts_show_the_samples_of_the_range(viewer):
+    host = HostFactory()
+    for minute in range(0, 50, 2):
+        Sample.objects.create(
+            host=host,
+            at=NOW - timedelta(minutes=minute),
+            cpu_percent=50,
+            load1=4,
+            memory_used_bytes=16 * GIB,
+            disk_used_bytes=250 * GIB,
+        )
+
+    charts = page_of(viewer, host).all("svg", role="img")
+
+    assert [chart["aria-label"].partition(":")[0] for chart in charts[:4]] == [
+        "CPU",
+        "Memory",
+        "Disk",
+        "Load",
+    ]
+    assert all(chart["aria-label"].endswith("50 % at last") for chart in charts[:4])
+
+
+@pytest.mark.parametrize(("asked", "chosen"), [("6h", "6 h"), ("nonsense", "1 h"), ("", "1 h")])
+def test_a_range_is_chosen_by_the_address(viewer, asked, chosen):
+    ranges = page_of(viewer, HostFactory(), f"range={asked}").one(class_="seg end")
+
+    assert ranges.one("a", aria_current="true").text == chosen
+
+
+def test_a_host_without_samples_says_so(viewer):
+    charts = page_of(viewer, HostFactory(enrolling=True)).all("svg", role="img")
+
+    assert charts[0]["aria-label"] == "CPU: nothing measured"
+
+
+def test_events_of_the_host_and_its_runners_make_one_timeline(viewer):
+    host = HostFactory(name="forge-01")
+    runner = RunnerFactory(host=host, name="forge-01-ab12")
+    audit.record(host, "host.cordon", by=Actor.system("x"), at=NOW, reason="Kernel")
+    audit.record(runner, "runner.failed", by=Actor.system("reconcile"), at=NOW, reason="No disk")
+
+    titles = [
+        event.one("b").text
+        for event in page_of(viewer, host).one("ol", class_="timeline").all("li")
+    ]
+
+    assert titles == ["Runner failed forge-01-ab12", "Cordoned host forge-01"]
+
+
+def test_a_viewer_sees_no_action(viewer):
+    page = page_of(viewer, HostFactory())
+
+    assert page.by_id("host-page").all("form") == []
+    assert page.by_id("host-page").all("details") == []
+
+
+def test_a_retired_host_keeps_its_page_without_actions(operator):
+    page = page_of(operator, HostFactory(retired=True))
+
+    assert page.by_id("host-page").all("form") == []
+
+
+def test_a_fragment_is_the_page_alone_and_announces_its_state(viewer):
+    host = HostFactory(offline=True)
+
+    root = parse(viewer.get(host.get_absolute_url(), headers=HTMX).content).by_id("host-page")
+
+    assert root["data-announce"] == f"{host.name}: Offline"
+
+
+def test_an_unchanged_poll_is_204_in_two_queries(viewer, django_assert_num_queries):
+    url = HostFactory().get_absolute_url()
+    version = parse(viewer.get(url).content).by_id("host-page")["data-version"]
+
+    with django_assert_num_queries(2):
+        response = viewer.get(url, headers={**HTMX, "X-Fleet-Version": version})
+
+    assert response.status_code == 204
+
+
+@pytest.mark.parametrize("count", [3, 30])
+def test_the_page_costs_the_same_however_much_runs_there(
+    operator, django_assert_num_queries, count
+):
+    host, scope = HostFactory(slots=count), ScopeFactory()
+    for slot in range(1, count + 1):
+        runner = RunnerFactory(host=host, slot=slot, scope=scope, busy=True)
+        JobFactory(running=True, runner=runner, scope=scope)
+        audit.record(runner, "runner.active", by=Actor.system("x"), at=NOW)
+
+    with django_assert_num_queries(15):
+        operator.get(host.get_absolute_url())
+
+
+def test_an_unknown_host_is_a_404(viewer):
+    assert viewer.get(reverse("host-detail", args=["nowhere"])).status_code == 404
