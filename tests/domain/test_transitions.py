@@ -15,7 +15,7 @@ from tests.factories import NOW, HostFactory, RunnerFactory
 
 pytestmark = pytest.mark.django_db
 
-MOVES = [(was, to) for was, legal in TRANSITIONS.items() for to in legal]
+MOVES = [(was, to) for was, legal in TRANSITIONS.items() for to in sorted(legal)]
 REFUSED = [pair for pair in product(RunnerState, RunnerState) if pair not in MOVES]
 
 
