@@ -46,6 +46,8 @@ def unpack(archive: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> None:
 
 
 class _Unpacker:
+    """One archive on its way into a directory, with what is already there by kind."""
+
     def __init__(self, into: Path, limits: Limits) -> None:
         self.into = into
         self.limits = limits
@@ -56,6 +58,7 @@ class _Unpacker:
         self.directories: set[PurePosixPath] = set()
 
     def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        """Write one member, or raise HostileArchive."""
         self.member_count += 1
         if self.member_count > self.limits.members:
             raise HostileArchive(f"more than {self.limits.members} members")
@@ -131,6 +134,7 @@ class _Unpacker:
         self.files.add(path)
 
     def make_read_only(self) -> None:
+        """Check once more that every link stays inside, then take away the right to write."""
         for link in self.links:
             resolved = (self.into / link).resolve()
             if not resolved.is_relative_to(self.into.resolve()):

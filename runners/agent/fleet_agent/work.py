@@ -81,20 +81,18 @@ def bring_up(
         report(Phase.FETCHING)
         tree = shop.packages.fetch(package, shop.stopping.is_set)
         environment = runner_environment(slot, mark, os.environ, as_root=os.geteuid() == 0)
-        if wanted.mode == "persistent" and slot.configured:
-            report(Phase.STARTING)
-            return start_listener(slot, shop.wake_fifo, environment, mark)
-        report(Phase.PREPARING)
-        slot.prepare(tree, wanted.work_folder)
-        report(Phase.REGISTERING)
-        if not still_wanted():
-            raise TryAgain("no longer wanted")
-        if wanted.mode == "persistent":
-            registration = shop.server.registration(wanted.runner_id)
-            configure(slot, registration, environment, mark, default_labels(package))
-        else:
-            jit_config = shop.server.jit_config(wanted.runner_id)
-            environment["ACTIONS_RUNNER_INPUT_JITCONFIG"] = jit_config
+        if wanted.mode == "jit" or not slot.configured:
+            report(Phase.PREPARING)
+            slot.prepare(tree, wanted.work_folder)
+            report(Phase.REGISTERING)
+            if not still_wanted():
+                raise TryAgain("no longer wanted")
+            if wanted.mode == "persistent":
+                registration = shop.server.registration(wanted.runner_id)
+                configure(slot, registration, environment, mark, default_labels(package))
+            else:
+                jit_config = shop.server.jit_config(wanted.runner_id)
+                environment["ACTIONS_RUNNER_INPUT_JITCONFIG"] = jit_config
         report(Phase.STARTING)
         return start_listener(slot, shop.wake_fifo, environment, mark)
     except ServerUnavailable as err:
