@@ -104,6 +104,30 @@ def test_wanted_host_and_github_stand_side_by_side(viewer):
 
 
 @pytest.mark.parametrize(
+    ("facts", "column", "line"),
+    [
+        ({"draining": True, "drain_deadline_at": NOW + timedelta(hours=2)}, 0, "Deadline in 2 h"),
+        ({"removing": True, "force": True}, 0, "Force its job may fail"),
+        ({"phase": "exited", "exit_code": 7}, 1, "Exit code 7"),
+        ({"phase": "failed", "phase_reason": "No space left"}, 1, "Said No space left"),
+        ({"github_labels": ["linux", "gpu"]}, 2, "Labels linux, gpu"),
+        ({"removed": True}, 2, "Deleted 1 min ago"),
+        ({"new": True}, 2, "Status Unknown"),
+    ],
+)
+def test_a_side_adds_what_it_knows_only_at_times(viewer, facts, column, line):
+    shown = page_of(viewer, RunnerFactory(**facts)).all("dl", class_="facts is-narrow")
+
+    assert line in shown[column].text
+
+
+def test_a_failed_runner_has_no_current_job(viewer):
+    page = page_of(viewer, RunnerFactory(busy=True, state="failed", state_reason="Killed"))
+
+    assert "None. 0 done so far." in page.text
+
+
+@pytest.mark.parametrize(
     ("facts", "problem"),
     [
         ({"failed": True, "state_reason": "No space left"}, "No space left"),
