@@ -39,16 +39,20 @@ def refused(errors: Sequence[str], status: int, **fields: object) -> JsonRespons
     )
 
 
+def raw_body(request: HttpRequest, *, limit: int) -> bytes:
+    """Return the body as it came. Raises InvalidRequest, BodyTooLarge before anything is read."""
+    length = request.headers.get("Content-Length") or "0"
+    if not (length.isascii() and length.isdigit()):
+        raise InvalidRequest("Content-Length is not a number.")
+    if int(length) > limit:
+        raise BodyTooLarge(f"The body is over {limit} bytes.")
+    return request.body
+
+
 def json_body(request: HttpRequest, *, limit: int = BODY_LIMIT_BYTES) -> Mapping[str, object]:
     """Return the JSON object of the request. Raises InvalidRequest, BodyTooLarge."""
     try:
-        length = int(request.headers.get("Content-Length") or 0)
-    except ValueError as error:
-        raise InvalidRequest("Content-Length is not a number.") from error
-    if length > limit:
-        raise BodyTooLarge(f"The body is over {limit} bytes.")
-    try:
-        data = json.loads(request.body or b"{}")
+        data = json.loads(raw_body(request, limit=limit) or b"{}")
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("The body is not JSON.") from error
     if not isinstance(data, dict):

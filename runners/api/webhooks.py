@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django_q.tasks import async_task
 
 from runners import wiring
-from runners.api.responses import api_view, ok, refused
+from runners.api.responses import api_view, ok, raw_body, refused
 from runners.github.webhooks import BadDelivery, read_delivery
 from runners.models import Delivery, Scope
 
@@ -18,17 +18,13 @@ KEPT_EVENTS = ("workflow_job", "workflow_run", "ping", "meta", "installation")
 @api_view("POST")
 def receive(request: HttpRequest, pk: int) -> HttpResponse:
     """Take one delivery. The same delivery twice is answered alike and changes nothing."""
-    length = request.headers.get("Content-Length", "")
-    if not length.isdigit() or int(length) > BODY_LIMIT_BYTES:
-        return refused([f"The body is over {BODY_LIMIT_BYTES} bytes."], 413)
+    body = raw_body(request, limit=BODY_LIMIT_BYTES)
     scope = Scope.objects.filter(pk=pk).first()
     if scope is None or not scope.webhook_secret_encrypted:
         return refused(["No webhook is expected here."], 404)
     secret = wiring.vault().decrypt(scope.webhook_secret_encrypted)
     try:
-        event = read_delivery(
-            request.headers, request.body, secret, max_body_bytes=BODY_LIMIT_BYTES
-        )
+        event = read_delivery(request.headers, body, secret, max_body_bytes=BODY_LIMIT_BYTES)
     except BadDelivery as error:
         return refused([error.user_message], error.status or 400)
     try:
