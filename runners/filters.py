@@ -42,16 +42,17 @@ class RunnerFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fi
         """Match the name of runner, host, job or repository; `label:gpu` means a label."""
         if words.startswith("label:"):
             return self.with_label(rows, name, words.removeprefix("label:").strip())
-        job = Job.objects.filter(
-            Q(repository__icontains=words) | Q(name__icontains=words),
-            runner=OuterRef("pk"),
-            status=Job.Status.IN_PROGRESS,
+        # One scan of the open jobs, by their partial index, instead of a look-up a runner
+        at_work = (
+            Job.objects.exclude(status=Job.Status.COMPLETED)
+            .filter(status=Job.Status.IN_PROGRESS, runner__isnull=False)
+            .filter(Q(repository__icontains=words) | Q(name__icontains=words))
         )
         return rows.filter(
             Q(name__icontains=words)
             | Q(host__name__icontains=words)
             | Q(job_name__icontains=words)
-            | Exists(job)
+            | Q(pk__in=at_work.values("runner_id"))
         )
 
     def with_label(self, rows: RunnerQuerySet, name: str, label: str) -> RunnerQuerySet:
