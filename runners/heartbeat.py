@@ -8,6 +8,7 @@ See docs/adr/0010-one-query-heartbeat.md.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -333,9 +334,10 @@ def _read_journal(host: Host, report: Report, seen: dict[int, Runner]) -> None:
             # The same heartbeat came twice at once, and the other one was counted
             host.refresh_from_db(fields=["journal_seq"])
             return
-        for entry in news:
-            if entry.runner_id in seen and entry.kind == "job-completed":
-                Runner.objects.filter(pk=entry.runner_id).update(jobs_done=F("jobs_done") + 1)
+        done = Counter(entry.runner_id or 0 for entry in news if entry.kind == "job-completed")
+        for runner_id in sorted(done.keys() & seen.keys()):
+            count = done[runner_id]
+            Runner.objects.filter(pk=runner_id).update(jobs_done=F("jobs_done") + count)
     host.journal_seq = last
 
 

@@ -67,6 +67,8 @@ def transition(runner: Runner, to: RunnerState, *, by: Actor, reason: str, now: 
         )
     removed_at = now if to == RunnerState.REMOVED else None
     with transaction.atomic():
+        # The host's row first, here as everywhere: two writers never wait for each other's row
+        _tell_host(runner.host_id)
         moved = Runner.objects.filter(pk=runner.pk, state=was).update(
             state=to, state_changed_at=now, state_reason=reason, removed_at=removed_at
         )
@@ -75,7 +77,6 @@ def transition(runner: Runner, to: RunnerState, *, by: Actor, reason: str, now: 
         event = audit.record(
             runner, f"runner.{to.value}", by=by, at=now, was=was, became=to, reason=reason
         )
-        _tell_host(runner.host_id)
     runner.state, runner.state_changed_at, runner.state_reason = to, now, reason
     runner.removed_at = removed_at
     return event
