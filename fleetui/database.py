@@ -38,7 +38,7 @@ def database(url: str, default_file: Path) -> dict[str, Any]:
     if scheme == "sqlite":
         return _sqlite(entry)
     if importlib.util.find_spec("psycopg") is None:
-        raise ConfigurationError("DATABASE_URL", "needs psycopg: pip install 'fleetui[postgres]'")
+        raise ConfigurationError("DATABASE_URL", "needs the package psycopg")
     # One connection a thread for as long as the process lives; checked before a request uses it,
     # so that a restarted PostgreSQL costs nobody an error.
     return entry | {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
