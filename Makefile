@@ -7,6 +7,7 @@ VENV ?= .venv
 # As many test processes as there are cores.
 JOBS ?= auto
 PYTEST_ARGS ?=
+BENCHES ?= heartbeat pages
 # `make check` ends with the tests. .ci/run, which has just run them, says CHECK_TESTS=no.
 CHECK_TESTS ?= yes
 
@@ -89,8 +90,8 @@ agent: $(RUNTIME) ## run a host agent from the source tree: make agent ARGS="run
 	@PYTHONPATH=runners/agent $(BIN)/python -m fleet_agent $(ARGS)
 
 bench: $(DEVELOPMENT) ## run every benchmark: make bench ARGS=--quick
-	@for file in $$(grep -l '__main__' bench/*.py); do \
-		echo "== $$file"; $(BIN)/python -m bench.$$(basename $$file .py) $(ARGS) || exit 1; done
+	@for name in $(BENCHES); do \
+		echo "== bench/$$name.py"; $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
 
 lock: $(DEVELOPMENT) ## resolve pyproject.toml into the two lock files anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --extra postgres \

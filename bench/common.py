@@ -7,10 +7,13 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,33 @@ def percentile(values: Sequence[float], share: float) -> float:
 def median(values: Sequence[float]) -> float:
     """The middle value."""
     return statistics.median(values)
+
+
+def environment(folder: Path, database_url: str, settings: str) -> dict[str, str]:
+    """The variables of a process under measurement: its own folder and database, quiet logs."""
+    return {
+        **os.environ,
+        "DATABASE_URL": database_url,
+        "DATA_DIR": str(folder),
+        "DJANGO_SETTINGS_MODULE": settings,
+        "FLEET_LOG_LEVEL": "ERROR",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def run_python(env: dict[str, str], *arguments: str) -> str:
+    """Run Python with these arguments and return what it printed. Raises RuntimeError."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr.strip()[-2000:]}")
+    return done.stdout
 
 
 def say(text: str = "") -> None:

@@ -8,7 +8,6 @@ baseline and heartbeat, so that noise of the machine falls on both.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,10 +19,9 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
-from bench.common import Options, finish, median, options, say
+from bench.common import ROOT, Options, environment, finish, median, options, run_python, say
 from bench.databases import Unavailable, database, free_port
 
-ROOT = Path(__file__).resolve().parent.parent
 HOSTS = 100
 RUNNERS_A_HOST = 4
 CONNECTIONS = 16
@@ -73,17 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(kind: str, url: str, folder: Path, chosen: Options) -> dict[str, object]:
     """Fill the database, serve it, and alternate baseline and heartbeat runs."""
     port = free_port()
-    env = {
-        **os.environ,
-        "DATABASE_URL": url,
-        "DATA_DIR": str(folder),
-        "DJANGO_SETTINGS_MODULE": "bench.settings",
-        "FLEET_LOG_LEVEL": "ERROR",
-        "PYTHONPATH": str(ROOT),
-    }
-    _python(env, "manage.py", "migrate", "--verbosity", "0")
+    env = environment(folder, url, "bench.settings")
+    run_python(env, "manage.py", "migrate", "--verbosity", "0")
     agents = json.loads(
-        _python(env, "-m", "bench.fleet_data", str(HOSTS), str(HOSTS * RUNNERS_A_HOST))
+        run_python(env, "-m", "bench.fleet_data", str(HOSTS), str(HOSTS * RUNNERS_A_HOST))
     )
     seconds, rounds = (2, 3) if chosen.quick else (10, 3)
     load = WrkLoad(folder) if shutil.which("wrk") else PythonLoad()
@@ -260,20 +251,6 @@ def _server(env: dict[str, str], port: int) -> Iterator[None]:
     finally:
         server.terminate()
         server.wait(timeout=30)
-
-
-def _python(env: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        env=env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr.strip()[-2000:]}")
-    return done.stdout
 
 
 if __name__ == "__main__":

@@ -8,18 +8,15 @@ baseline is the /healthz page of the same run: what any request costs before it 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.common import Options, finish, options, percentile, say
+from bench.common import Options, environment, finish, options, percentile, run_python, say
 from bench.databases import Unavailable, database
 
-ROOT = Path(__file__).resolve().parent.parent
 HOSTS = 1_000
 RUNNERS = 10_000
 JOBS = 5_000
@@ -37,7 +34,7 @@ PAGES = {
     "jobs": "/jobs/",
     "pools": "/pools/",
     "audit": "/audit/",
-    "settings": "/settings/",
+    "settings": "/settings/scopes/",
 }
 
 
@@ -66,18 +63,11 @@ def _figures(kind: str, chosen: Options) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="fleetui-bench-") as folder:
         try:
             with database(kind, Path(folder)) as url:
-                env = {
-                    **os.environ,
-                    "DATABASE_URL": url,
-                    "DATA_DIR": folder,
-                    "DJANGO_SETTINGS_MODULE": "fleetui.settings",
-                    "FLEET_LOG_LEVEL": "ERROR",
-                    "PYTHONPATH": str(ROOT),
-                }
-                _python(env, "manage.py", "migrate", "--verbosity", "0")
-                _python(env, "manage.py", "collectstatic", "--noinput", "--verbosity", "0")
+                env = environment(Path(folder), url, "fleetui.settings")
+                run_python(env, "manage.py", "migrate", "--verbosity", "0")
+                run_python(env, "manage.py", "collectstatic", "--noinput", "--verbosity", "0")
                 repetitions = "10" if chosen.quick else "50"
-                answer = _python(env, "-m", "bench.pages", "--measure", repetitions)
+                answer = run_python(env, "-m", "bench.pages", "--measure", repetitions)
         except Unavailable as reason:
             say(f"{kind}: skipped, {reason}")
             return {"skipped": str(reason)}
@@ -118,6 +108,7 @@ def measure(*, repetitions: int) -> dict[str, dict[str, float]]:
         url = address.format(runner=runner)
         with CaptureQueriesContext(connection) as queries:
             answer = client.get(url)
+            count = len(queries)  # the next request empties the log
         if answer.status_code != 200:
             raise RuntimeError(f"{url} is answered with {answer.status_code}")
         times = []
@@ -128,24 +119,10 @@ def measure(*, repetitions: int) -> dict[str, dict[str, float]]:
         pages[name] = {
             "p50_ms": round(percentile(times, 0.5), 2),
             "p95_ms": round(percentile(times, 0.95), 2),
-            "queries": len(queries),
+            "queries": count,
             "kilobytes": round(len(answer.content) / 1024, 1),
         }
     return pages
-
-
-def _python(env: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        env=env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr.strip()[-2000:]}")
-    return done.stdout
 
 
 if __name__ == "__main__":
