@@ -77,6 +77,7 @@ def test_without_any_host_the_next_step_is_told():
 
 def test_retired_hosts_do_not_count():
     host = HostFactory(retired=True)
+    RunnerFactory(host=host)
 
     with pytest.raises(NoCapacity, match="There is no host yet"):
         choose()

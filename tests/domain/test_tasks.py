@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from runners import leases, reconcile, tasks
+from runners import leases, loop, reconcile, tasks
 from runners.github.errors import GitHubUnavailable
 from runners.github.types import RunnerApplication
 from runners.github.verdicts import VerdictCode
-from runners.models import Credential, Job, Runner, RunnerPackage, Scope
+from runners.models import Beat, Credential, Job, Runner, RunnerPackage, Scope
 from runners.registry import path_of
 from runners.states import RunnerState
 from tests.factories import NOW, CredentialFactory, JobFactory, RunnerFactory, ScopeFactory
@@ -177,3 +177,12 @@ def test_task_about_something_that_is_gone_says_so(task, said, github):
     JobFactory()
 
     assert task(999_999) == said
+
+
+def test_canary_comes_back_with_the_moment_it_was_sent(github):
+    assert tasks.canary(NOW.isoformat()) == NOW.isoformat()
+    assert Beat.objects.get(name=loop.WORKER).detail == NOW.isoformat()
+
+
+def test_house_is_kept_and_says_so(github):
+    assert tasks.keep_house() == "0 sessions and 0 failed tasks deleted"
