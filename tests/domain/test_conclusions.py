@@ -115,6 +115,15 @@ def test_slot_of_a_failed_runner_is_free_once_its_host_let_go_whatever_github_sa
     assert answer.wanted == ()
 
 
+def test_failed_runner_that_github_has_forgotten_is_done_with(queued):
+    runner = RunnerFactory(failed=True, github_deleted_at=NOW)
+
+    beat(runner.host, slot(runner, "gone"))
+
+    assert stored(runner).slot is None
+    assert queued() == []
+
+
 def test_failure_without_words_still_has_a_reason():
     could_not, ended = RunnerFactory(starting=True), RunnerFactory(busy=True)
 

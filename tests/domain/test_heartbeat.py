@@ -424,6 +424,15 @@ def test_anything_left_to_tell_the_host_takes_the_long_way(change):
     assert heartbeat.quick(token, words, policy=POLICY, now=NOW) is None
 
 
+def test_quick_heartbeat_without_a_sample_keeps_the_last_one():
+    host, token, _, words = quiet_host()
+
+    said = {key: value for key, value in words.items() if key != "sample"}
+
+    assert heartbeat.quick(token, said, policy=POLICY, now=NOW) is not None
+    assert stored(host).cpu_percent == SAMPLE["cpu_percent"]
+
+
 @pytest.mark.parametrize("token", ["", "fla_0123456789ab_wrong", "fle_0123456789ab_wrong"])
 def test_quick_way_opens_to_no_other_token(token):
     _, _, _, words = quiet_host()

@@ -65,6 +65,8 @@ def test_filter_annotation_and_display_state_agree_on_every_combination():
     assert len(filtered) == 6 * 11 * 4 * 2 * 2
     assert filtered == [display_state(facts).value for facts in COMBINATIONS]
     assert filtered == [runner.display_at(NOW).value for runner in rows.select_related("host")]
+    urgencies = Runner.objects.with_urgency(NOW).order_by("pk").values_list(F("urgency"), flat=True)
+    assert list(urgencies) == [ORDER[display_state(facts)] for facts in COMBINATIONS]
 
 
 @pytest.mark.parametrize("state", OVER)
