@@ -29,7 +29,7 @@ def free_slots(need: Need, *, count: int, now: datetime) -> list[tuple[Host, int
 
     Raises NoCapacity with the reason of each host that was turned down.
     """
-    hosts = list(Host.objects.in_service().order_by("name"))
+    hosts = list(Host.objects.for_placement().order_by("name"))
     taken: dict[int, set[int]] = {host.pk: set() for host in hosts}
     holding = Runner.objects.filter(slot__isnull=False).values_list("host_id", "slot")
     for host_id, slot in holding:

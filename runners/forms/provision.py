@@ -104,7 +104,7 @@ class ProvisionForm(forms.Form):
         super().__init__(data, initial=dict(initial or {}))
         _choose_from(self, "pool", Pool.objects.select_related("scope").prefetch_related("labels"))
         _choose_from(self, "scope", Scope.objects.all())
-        _choose_from(self, "host", Host.objects.in_service().with_slot_counts().order_by("name"))
+        _choose_from(self, "host", Host.objects.for_placement().with_slot_counts().order_by("name"))
 
     def clean_labels(self) -> list[str]:
         names = [name.strip() for name in self.cleaned_data["labels"].split(",")]

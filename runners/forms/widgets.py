@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from django import forms
+from django.forms.utils import flatatt
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 
 def text_input(**attrs: str) -> forms.TextInput:
@@ -27,9 +30,33 @@ def textarea(**attrs: str) -> forms.Textarea:
     return forms.Textarea(attrs={"class": "input is-area", "rows": "3", **attrs})
 
 
+class PlainSelect(forms.Select):
+    """A select without groups, written in one go: Django's renders a template an option."""
+
+    def render(
+        self,
+        name: str,
+        value: object,
+        attrs: dict[str, object] | None = None,
+        renderer: object = None,
+    ) -> SafeString:
+        """Return the element; `value` is the chosen one."""
+        chosen = {"" if value is None else str(value)}
+        options = format_html_join(
+            "",
+            '<option value="{}"{}>{}</option>',
+            (
+                (key, mark_safe(" selected") if str(key) in chosen else "", label)
+                for key, label in self.choices
+            ),
+        )
+        attributes = flatatt({**self.attrs, **(attrs or {}), "name": name})
+        return format_html("<select{}>{}</select>", attributes, options)
+
+
 def select(**attrs: str) -> forms.Select:
     """One of a list."""
-    return forms.Select(attrs={"class": "select", **attrs})
+    return PlainSelect(attrs={"class": "select", **attrs})
 
 
 def radio(**attrs: str) -> forms.RadioSelect:

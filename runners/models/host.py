@@ -19,6 +19,31 @@ class HostQuerySet(QuerySet["Host"]):
         """Hosts that were not retired."""
         return self.filter(retired_at__isnull=True)
 
+    def for_placement(self) -> Self:
+        """Hosts in service with what placement and the fleet map look at, and no more.
+
+        A thousand whole rows cost more to build than to choose among.
+        """
+        return self.in_service().only(
+            "name",
+            "site",
+            "slots",
+            "architecture",
+            "emulated",
+            "gpus",
+            "cordoned_at",
+            "cordoned_reason",
+            "retired_at",
+            "last_seen_at",
+            "late_after",
+            "offline_after",
+            "cpu_percent",
+            "memory_bytes",
+            "memory_used_bytes",
+            "disk_total_bytes",
+            "disk_used_bytes",
+        )
+
     def with_state(self, now: datetime) -> Self:
         """Annotate `state`, the word of `host_state`, for filters and sorting."""
         return self.annotate(

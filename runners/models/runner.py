@@ -57,6 +57,20 @@ class RunnerQuerySet(QuerySet["Runner"]):
         )
         return self.filter(Q(state__in=LIVE) | failed | late)
 
+    def for_fleet_map(self, host_ids: Iterable[int]) -> Self:
+        """Runners that hold a slot of these hosts, with what a window of the map shows."""
+        return self.filter(host_id__in=list(host_ids), slot__isnull=False).only(
+            "name",
+            "host_id",
+            "slot",
+            "state",
+            "phase",
+            "github_status",
+            "github_busy",
+            "job_name",
+            "job_started_at",
+        )
+
     def for_host(self, host_id: int) -> Self:
         """Everything this host should hear about: runners that hold one of its slots."""
         return self.filter(host_id=host_id, slot__isnull=False)

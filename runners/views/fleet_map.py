@@ -57,7 +57,7 @@ def racks(hosts: Sequence[Host], *, now: datetime) -> list[Rack]:
     """Return the map of these hosts, in their order; one query for their runners."""
     holders: dict[int, dict[int, Runner]] = {host.pk: {} for host in hosts}
     by_pk = {host.pk: host for host in hosts}
-    for runner in Runner.objects.filter(host_id__in=list(holders), slot__isnull=False):
+    for runner in Runner.objects.for_fleet_map(list(holders)):
         runner.host = by_pk[runner.host_id]
         holders[runner.host_id][runner.slot or 0] = runner
     return [_rack(host, holders[host.pk], now) for host in hosts]

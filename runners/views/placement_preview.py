@@ -82,7 +82,7 @@ def need_of(order: Order) -> placement.Need:
 
 def pool_tiles(pools: Sequence[Pool], *, chosen: str, now: datetime) -> list[PoolTile]:
     """Return the pools with the free slots each could use; two queries however many."""
-    hosts = list(Host.objects.in_service())
+    hosts = list(Host.objects.for_placement())
     taken = Runner.objects.filter(slot__isnull=False).values_list("host_id", flat=True)
     free = {host.pk: host.slots for host in hosts}
     for host_id in taken:
