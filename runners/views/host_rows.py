@@ -168,6 +168,8 @@ def _strip(
     missed = sum(bar != "" for bar in strip)
     if not strip:
         return Beats([], "No heartbeat yet")
+    if not missed and len(strip) == 1:
+        return Beats(strip, "On time so far")
     if not missed:
         return Beats(strip, f"All of the last {len(strip)} heartbeat periods on time")
     return Beats(strip, f"{missed} of the last {len(strip)} heartbeat periods missed")

@@ -56,12 +56,10 @@ def runner_provision(request: FleetRequest) -> HttpResponse:
             reason=form.cleaned_data["reason"],
             now=timezone.now(),
         )
-    except InvalidRequest as error:
-        form.add_error(None, error.user_message)
-        return _show(request, form, preview=form, status=422)
     except FleetError as error:
         form.add_error(None, error.user_message)
-        return _show(request, form, preview=form, status=409)
+        status = 422 if isinstance(error, InvalidRequest) else 409
+        return _show(request, form, preview=ProvisionForm(request.POST), status=status)
     hosts = ", ".join(sorted({runner.host.name for runner in made}))
     count = f"{len(made)} runner{'s' if len(made) != 1 else ''}"
     messages.success(request, f"{count} on the way on {hosts}.")

@@ -48,8 +48,9 @@ document.addEventListener("htmx:afterSwap", () => {
 });
 
 /* An action sent from a dialog that succeeded or was refused swaps the page behind it: the dialog is done. A 422
-   swaps the dialog itself (the server retargets it) and it stays open. */
+   swaps the dialog itself (the server retargets it) and it stays open; so does what a dialog only looks up. */
 document.addEventListener("htmx:beforeSwap", (event) => {
-  const dialog = event.detail.requestConfig.elt.closest?.("dialog[data-auto]");
-  if (dialog && event.detail.xhr.status !== 422) dialog.close();
+  const { elt, verb } = event.detail.requestConfig;
+  const dialog = elt.closest?.("dialog[data-auto]");
+  if (dialog && verb !== "get" && event.detail.xhr.status !== 422) dialog.close();
 });

@@ -187,6 +187,15 @@ def test_heartbeats_on_time_make_a_whole_strip(viewer):
     assert row.one(role="img")["aria-label"] == "All of the last 20 heartbeat periods on time"
 
 
+def test_the_first_heartbeat_is_on_time_so_far(viewer):
+    host = HostFactory(enrolled_at=NOW - timedelta(seconds=20))
+    sample(host, ago=5)
+
+    row = parse(viewer.get(URL).content).by_id(f"host-{host.pk}")
+
+    assert row.one(role="img")["aria-label"] == "On time so far"
+
+
 def test_a_gap_shows_as_missed(viewer):
     host = HostFactory()
     for minute in range(21):

@@ -162,6 +162,7 @@ def test_no_room_is_a_conflict_that_keeps_the_form(operator):
     assert response.status_code == 409
     assert "too few free slots" in callouts(page)
     assert page.by_id("id_labels")["value"] == "self-hosted, kept"
+    assert "There is no room for this." in page.by_id("placement").text
 
 
 def test_a_mistake_in_the_dialog_stays_in_the_dialog(operator):
