@@ -6,7 +6,7 @@ from runners import lifecycle, reconcile, registration
 from runners.models import Event, Runner
 from runners.registry import path_of
 from runners.states import Phase, RunnerState
-from tests.domain.passes import run_pass
+from tests.domain.passes import registered, run_pass, stored
 from tests.factories import NOW, HostFactory, PoolFactory, RunnerFactory, ScopeFactory
 from tests.fakes import FakeGitHub
 
@@ -20,17 +20,6 @@ class Killed(BaseException):
 @pytest.fixture
 def github():
     return FakeGitHub()
-
-
-def registered(github, **traits):
-    runner = RunnerFactory(**traits)
-    there = github.add_runner(path_of(runner.scope), runner.name, online=True)
-    Runner.objects.filter(pk=runner.pk).update(github_id=there.id)
-    return runner
-
-
-def stored(row):
-    return type(row).objects.get(pk=row.pk)
 
 
 def killed_pass(runner, github):
