@@ -43,7 +43,7 @@ class UserFactory(factory.django.DjangoModelFactory):
 
 
 class CredentialFactory(factory.django.DjangoModelFactory):
-    """A credential whose stored secret no test key opens; tests that need it open encrypt their own."""
+    """A credential whose stored secret no key opens; tests that open it encrypt their own."""
 
     class Meta:
         model = Credential
