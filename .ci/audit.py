@@ -37,10 +37,12 @@ def main(lock_file: str) -> int:
         print(f"VULNERABLE {package['name']} {package['version']}: {ids}")
     if vulnerable:
         return 1
-    skipped = [each["name"] for each in report if "skip_reason" in each]
-    print(f"{len(report) - len(skipped)} of {len(report)} packages looked up, none vulnerable")
+    skipped = sum("skip_reason" in each for each in report)
     if skipped:
-        return fits or _not_done(f"{len(skipped)} packages are unknown to the service")
+        return fits or _not_done(
+            f"the service knows nothing of {skipped} of {len(report)} packages"
+        )
+    print(f"{len(report)} packages looked up, none of them vulnerable")
     return fits
 
 
