@@ -38,6 +38,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "credential.rotate-encryption": ("info", "Encrypted anew credential"),
     "scope.add": ("info", "Added scope"),
     "scope.remove": ("removed", "Removed scope"),
+    "scope.rotate-encryption": ("info", "Encrypted anew webhook secret of scope"),
     "pool.create": ("info", "Created pool"),
     "pool.change": ("info", "Changed pool"),
     "pool.remove": ("removed", "Removed pool"),
