@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.db.models import Sum
+from django.db.models import Count, Sum
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
@@ -314,10 +314,13 @@ def _groups(
             .annotate(number=Sum("slots"))
         )
     )
-    busy = Counter(
-        Runner.objects.filter(host__site__in=sites, slot__isnull=False, phase=Phase.BUSY)
-        .order_by()
-        .values_list("host__site", flat=True)
+    busy: Counter[str] = Counter(
+        dict(
+            Runner.objects.filter(host__site__in=sites, slot__isnull=False, phase=Phase.BUSY)
+            .order_by()
+            .values_list("host__site")
+            .annotate(number=Count("pk"))
+        )
     )
     return [
         SiteGroup(site or "No site", f"{busy[site]} of {slots[site]} slots working", group)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from django.db.models import Count
+
 from runners import placement
 from runners.errors import NoCapacity
 from runners.lifecycle import Order
@@ -83,11 +85,13 @@ def need_of(order: Order) -> placement.Need:
 def pool_tiles(pools: Sequence[Pool], *, chosen: str, now: datetime) -> list[PoolTile]:
     """Return the pools with the free slots each could use; two queries however many."""
     hosts = list(Host.objects.for_placement())
-    taken = Runner.objects.filter(slot__isnull=False).values_list("host_id", flat=True)
-    free = {host.pk: host.slots for host in hosts}
-    for host_id in taken:
-        if host_id in free:
-            free[host_id] -= 1
+    taken = dict(
+        Runner.objects.filter(slot__isnull=False)
+        .order_by()
+        .values_list("host_id")
+        .annotate(number=Count("pk"))
+    )
+    free = {host.pk: host.slots - taken.get(host.pk, 0) for host in hosts}
     tiles = []
     for pool in pools:
         need = placement.Need(
