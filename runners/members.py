@@ -1,21 +1,53 @@
 """Members: who may sign in and in which role; every change with its event.
 
-Passwords are never set here: a new member, or one who lost theirs, gets a one-time link.
+Passwords are never set here: a new member, the first one too, or one who lost theirs, gets a
+one-time link.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import User
+from django.contrib.auth.tokens import default_token_generator
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 
 from runners import audit
 from runners.access import Role, grant_role, role_of
 from runners.audit import Actor
 from runners.errors import InvalidRequest
 from runners.models import Event
+
+FIRST_ADMIN = "admin"
+
+
+def nobody_can_sign_in() -> bool:
+    """Whether no member has a password: so it is until the first one took up their link."""
+    with_password = User.objects.exclude(password__startswith=UNUSABLE_PASSWORD_PREFIX)
+    return not with_password.filter(is_active=True).exists()
+
+
+def first_admin(*, by: Actor, now: datetime) -> User | None:
+    """The admin a new installation begins with, made when missing; None once one can sign in."""
+    if not nobody_can_sign_in():
+        return None
+    known = User.objects.filter(username=FIRST_ADMIN, is_active=True).first()
+    if known is None:
+        return create(FIRST_ADMIN, "", Role.ADMIN, by=by, now=now)
+    return known if role_of(known) == Role.ADMIN else None
+
+
+def password_link(user: User) -> str:
+    """The address at which `user` sets a password: a secret, good once and for a few days."""
+    uid = urlsafe_base64_encode(force_bytes(user.pk))
+    path = reverse("password-set", args=[uid, default_token_generator.make_token(user)])
+    return f"{settings.FLEET_BASE_URL}{path}"
 
 
 def create(username: str, email: str, role: Role, *, by: Actor, now: datetime) -> User:

@@ -3,6 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView, PasswordResetConfirmView
 from django.urls import include, path, reverse_lazy
 
+from runners import members as fleet_members
 from runners.views import (
     credentials,
     events,
@@ -86,11 +87,17 @@ password_set = PasswordResetConfirmView.as_view(
     template_name="registration/password_set.html", success_url=reverse_lazy("login")
 )
 
+login = LoginView.as_view(
+    redirect_authenticated_user=True,
+    # Called when the page is written, each time anew.
+    extra_context={"nobody_can_sign_in": fleet_members.nobody_can_sign_in},
+)
+
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("", include("runners.api.urls")),
-    path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("accounts/login/", login, name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("accounts/password/<uidb64>/<token>/", password_set, name="password-set"),
     path("", fleet.overview, name="overview"),

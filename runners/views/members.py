@@ -7,14 +7,11 @@ from typing import Final
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.contrib.auth.tokens import default_token_generator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_cache_control
-from django.utils.encoding import force_bytes
-from django.utils.http import urlsafe_base64_encode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from runners import members
@@ -118,11 +115,9 @@ def member_link(request: FleetRequest, pk: int) -> HttpResponse:
 
 def _show_link(request: FleetRequest, user: User) -> HttpResponse:
     """Show the link in this one answer; it works until it was used, or runs out by itself."""
-    uid = urlsafe_base64_encode(force_bytes(user.pk))
-    path = reverse("password-set", args=[uid, default_token_generator.make_token(user)])
     context = {
         "member": user,
-        "link": f"{settings.FLEET_BASE_URL}{path}",
+        "link": members.password_link(user),
         "days": settings.PASSWORD_RESET_TIMEOUT // 86_400,
     }
     response = render(request, "settings/member_link.html", context)

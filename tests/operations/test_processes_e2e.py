@@ -96,6 +96,8 @@ def test_everything_starts_and_stops_together(installation: Installation):
         health = wait_for("the web process", lambda: answers(f"{installation.base_url}/healthz"))
         assert health.json() == {"ok": True}
         wait_for("readiness", lambda: is_ready(installation))
+        link = wait_for("the way in", lambda: re.search(r"http://\S+/password/\S+", up.output()))
+        assert "Set your password" in requests.get(link[0], timeout=10).text
         family = up.family()
 
         up.process.send_signal(signal.SIGINT)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
+from django.db import connections
 
+from runners import members, wiring
+from runners.audit import Actor
 from runners.programs import management_command
 from runners.supervisor import Supervisor
 
@@ -30,10 +33,19 @@ class Command(BaseCommand):
                     )
                 )
             self._print(f"Fleetui: {settings.FLEET_BASE_URL}\n")
+            self._welcome()
             while not supervisor.stopping:
                 supervisor.step(STEP_SECONDS)
             self._print("Stopping\n")
         raise SystemExit(supervisor.exit_code)
+
+    def _welcome(self) -> None:
+        """Print the link to the first account, as long as nobody can sign in without it."""
+        admin = members.first_admin(by=Actor.system("fleet_up"), now=wiring.now())
+        connections.close_all()
+        if admin is not None:
+            link = members.password_link(admin)
+            self._print(f"First account: {admin.username}. Set its password here: {link}\n")
 
     def _print(self, text: str) -> None:
         self.stdout.write(text, ending="")
