@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from runners import pools
 from runners.forms import widgets
@@ -18,12 +19,19 @@ EPHEMERAL: Final = "ephemeral"
 PERSISTENT: Final = "persistent"
 LIFETIMES: Final = ((EPHEMERAL, "One job"), (PERSISTENT, "Until stopped"))
 DEFAULT_PATTERN: Final = "{host}-{random}"
+HOST_GONE: Final = "That host is gone. Choose another."
 
 
-class _HostChoice(forms.ModelChoiceField):  # type: ignore[type-arg]  # not generic at run time
-    def label_from_instance(self, obj: object) -> str:
-        free = max(0, obj.slots - obj.slots_taken) if isinstance(obj, Host) else 0  # type: ignore[attr-defined]
-        return f"{obj} ({free} free)"
+def _host_choices() -> list[tuple[int | str, str]]:
+    """The hosts with the slots each has free; rows, because a thousand objects cost a page."""
+    hosts = (
+        Host.objects.in_service()
+        .with_slot_counts()
+        .order_by("name")
+        .values_list("pk", "name", "slots", F("slots_taken"))
+    )
+    free = [(pk, name, max(0, slots - taken)) for pk, name, slots, taken in hosts]
+    return [("", "Let Fleetui choose"), *((pk, f"{name} ({room} free)") for pk, name, room in free)]
 
 
 class ProvisionForm(forms.Form):
@@ -60,12 +68,10 @@ class ProvisionForm(forms.Form):
         error_messages={"required": "Say how many, such as 1."},
     )
     lifetime = forms.ChoiceField(choices=LIFETIMES, initial=EPHEMERAL, label="Lifetime")
-    host = _HostChoice(
-        Host.objects.none(),
+    host = forms.IntegerField(
         required=False,
         label="Host",
-        empty_label="Let Fleetui choose",
-        error_messages={"invalid_choice": "That host is gone. Choose another."},
+        error_messages={"invalid": HOST_GONE},
         widget=widgets.select(),
     )
     name_pattern = forms.CharField(
@@ -104,7 +110,19 @@ class ProvisionForm(forms.Form):
         super().__init__(data, initial=dict(initial or {}))
         _choose_from(self, "pool", Pool.objects.select_related("scope").prefetch_related("labels"))
         _choose_from(self, "scope", Scope.objects.all())
-        _choose_from(self, "host", Host.objects.for_placement().with_slot_counts().order_by("name"))
+        host = self.fields["host"].widget
+        if isinstance(host, forms.Select):
+            # Asked for when drawn, and once: Django also looks at the first choice
+            host.choices = cache(_host_choices)  # type: ignore[assignment]  # callables do too
+
+    def clean_host(self) -> Host | None:
+        pk: int | None = self.cleaned_data["host"]
+        if pk is None:
+            return None
+        host = Host.objects.in_service().filter(pk=pk).first()
+        if host is None:
+            raise forms.ValidationError(HOST_GONE)
+        return host
 
     def clean_labels(self) -> list[str]:
         names = [name.strip() for name in self.cleaned_data["labels"].split(",")]
