@@ -232,10 +232,13 @@ class Fleet:
 
 
 @contextmanager
-def running_fleet(folder: Path, database_url: str, *, simulator: bool = True) -> Iterator[Fleet]:
+def running_fleet(
+    folder: Path, database_url: str, *, simulator: bool = True, connected: bool = True
+) -> Iterator[Fleet]:
     """A started simulator and control plane, connected to each other; no host yet.
 
-    Without `simulator` the caller serves a GitHub on `sim_port` before it connects the two.
+    Without `simulator` the caller serves a GitHub on `sim_port` before it connects the two;
+    without `connected` the control plane is as empty as on its first day.
     """
     installation = Installation(
         data_dir=folder / "data",
@@ -244,6 +247,7 @@ def running_fleet(folder: Path, database_url: str, *, simulator: bool = True) ->
             "FLEET_HEARTBEAT_SECONDS": "5",
             "FLEET_HEARTBEAT_ACTIVE_SECONDS": "1",
             "FLEET_LOOP_SECONDS": "1",
+            "FLEET_RECONCILE_SECONDS": "5",
         },
     )
     installation.data_dir.mkdir()
@@ -253,7 +257,7 @@ def running_fleet(folder: Path, database_url: str, *, simulator: bool = True) ->
         if simulator:
             fleet.start_simulator()
         fleet.start_control_plane()
-        if simulator:
+        if simulator and connected:
             fleet.connect_github()
         yield fleet
     except BaseException:

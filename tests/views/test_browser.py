@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 from django.urls import reverse
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from runners import lifecycle
 from runners.audit import Actor
 from runners.models import Runner
+from tests.chromium import needs_chromium, started_chromium
 from tests.factories import NOW, HostFactory, JobFactory, RunnerFactory, ScopeFactory, UserFactory
 
-CHROMIUM = shutil.which(os.environ.get("CHROMIUM", "chromium"))
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-]
 # Longer than a tick of live data, shorter than anybody's patience.
 DEADLINE_MS = 15_000
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH; CHROMIUM names another"),
+    needs_chromium,
 ]
 
 Open = Callable[..., Page]
@@ -43,11 +31,9 @@ Open = Callable[..., Page]
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     # Playwright runs an event loop in this thread, which the ORM would take for asynchronous code
-    with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as environment, started_chromium() as browser:
         environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "yes")
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
-        browser.close()
 
 
 @pytest.fixture(autouse=True)
