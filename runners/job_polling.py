@@ -1,12 +1,13 @@
 """Jobs asked for at GitHub: the picture of the queue where no webhook tells it.
 
-Looks at the queued and running workflow runs of a scope's repositories, and again at every run we
-hold for open, so that a job that ended is noticed. What GitHub would not tell stays as it was.
+Looks at the queued and running workflow runs of a scope's repositories, at those that ended since
+the last look, and again at every run we hold for open, so that a job that ended is noticed. What
+GitHub would not tell stays as it was.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from runners import jobs
@@ -21,6 +22,8 @@ from runners.registry import path_of
 OPEN_STATUSES = ("queued", "in_progress")
 REPOSITORIES_A_PASS = 30
 RUNS_A_REPOSITORY = 100
+CLOCK_MARGIN = timedelta(minutes=2)
+"""How far our clock and GitHub's may differ; a run looked at twice changes nothing."""
 
 
 class RunsSource(Protocol):
@@ -52,6 +55,8 @@ def poll(scope: Scope, *, github: RunsSource, now: datetime) -> int:
                 repository, status=status, max_items=RUNS_A_REPOSITORY
             ):
                 runs[(repository.slug, run.id)] = repository
+        for run in _ended_since_last_look(scope, repository, github):
+            runs[(repository.slug, run.id)] = repository
     open_jobs = Job.objects.filter(scope=scope).exclude(status=Job.Status.COMPLETED)
     for slug, run_id in open_jobs.values_list("repository", "run_id").distinct():
         runs.setdefault((slug, run_id), ScopePath.repository(slug))
@@ -59,6 +64,17 @@ def poll(scope: Scope, *, github: RunsSource, now: datetime) -> int:
         changed += _poll_run(scope, repository, run_id, github, now)
     Scope.objects.filter(pk=scope.pk).update(jobs_polled_at=now)
     return changed
+
+
+def _ended_since_last_look(
+    scope: Scope, repository: ScopePath, github: RunsSource
+) -> list[WorkflowRun]:
+    """Runs that began and ended between two polls, which neither open list ever showed."""
+    since = (scope.jobs_polled_at or scope.created_at) - CLOCK_MARGIN
+    ended = github.list_workflow_runs_for_repo(
+        repository, status="completed", max_items=RUNS_A_REPOSITORY
+    )
+    return [run for run in ended if run.updated_at >= since]
 
 
 def _repositories(scope: Scope, github: RunsSource) -> list[ScopePath]:

@@ -79,6 +79,35 @@ def test_end_of_a_job_is_noticed_although_its_run_is_no_longer_open(github, acme
     assert (row.status, row.conclusion, row.completed_at) == ("completed", "failure", LATER)
 
 
+def test_job_that_began_and_ended_between_two_polls_is_found(github, acme):
+    poll(acme, github)
+    acme.refresh_from_db()
+    run = github.add_run("acme/web", status="completed")
+    github.set_run(run, updated_at=LATER)
+    github.set_job(
+        github.add_job(run, name="quick"),
+        status="completed",
+        conclusion="success",
+        started_at=NOW,
+        completed_at=LATER,
+    )
+
+    assert poll(acme, github, LATER) == 1
+
+    assert statuses() == {"quick": "completed"}
+
+
+def test_run_that_ended_long_before_the_last_poll_is_not_asked_for(github, acme):
+    acme.jobs_polled_at = LATER
+    run = github.add_run("acme/web", status="completed")
+    github.set_run(run, updated_at=NOW - timedelta(hours=1))
+    github.add_job(run, name="old")
+
+    assert poll(acme, github, LATER) == 0
+
+    assert "list_jobs_for_workflow_run" not in str(github.calls)
+
+
 def test_jobs_of_a_deleted_run_are_closed_as_cancelled(github, acme):
     github.add_repository("acme/web")
     open_job = JobFactory(scope=acme, repository="acme/web", run_id=404)
