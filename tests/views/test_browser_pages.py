@@ -1,0 +1,353 @@
+"""Hosts, provisioning, set-up and settings in a real Chromium, with script and without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import Browser, Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from runners import audit
+from runners.audit import Actor
+from runners.models import EnrolmentCode, Host, Pool, Runner, Sample
+from tests.chromium import needs_chromium, started_chromium
+from tests.factories import (
+    NOW,
+    CredentialFactory,
+    HostFactory,
+    JobFactory,
+    PoolFactory,
+    RunnerFactory,
+    ScopeFactory,
+    UserFactory,
+)
+
+# Longer than a tick of live data, shorter than anybody's patience.
+DEADLINE_MS = 15_000
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    needs_chromium,
+]
+
+Open = Callable[..., Page]
+LONG = "a-name-in-one-long-piece-" * 2
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    # Playwright runs an event loop in this thread, which the ORM would take for asynchronous code
+    with pytest.MonkeyPatch.context() as environment, started_chromium() as browser:
+        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "yes")
+        yield browser
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's clock stands still."""
+    monkeypatch.setattr("django.utils.timezone.now", lambda: NOW)
+
+
+@pytest.fixture
+def open_page(chromium: Browser, live_server: LiveServer) -> Iterator[Open]:
+    """Open an address as a fresh admin; fails the test on any complaint of the browser."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(path: str, *, width: int = 1440, script: bool = True) -> Page:
+        UserFactory(username="ada", role="admin")
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            java_script_enabled=script,
+            base_url=live_server.url,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(DEADLINE_MS)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text))
+        page.goto(f"{reverse('login')}?next={path}")
+        page.get_by_label("Username").fill("ada")
+        page.get_by_label("Password", exact=True).fill("correct horse battery")
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"**{path}")
+        return page
+
+    yield open_page
+    # Taken before the tabs close: a poll cut off by that is nobody's fault.
+    # Chromium notes every answer of 4xx by itself; what was answered is the tests' business.
+    told = [text for text in complaints if not text.startswith("Failed to load resource")]
+    for context in contexts:
+        context.close()
+    assert told == []
+
+
+def a_full_fleet() -> list[str]:
+    """Rows with long names everywhere; returns the address of every page that shows them."""
+    credential = CredentialFactory(name=LONG, verdict="invalid", verdict_message=f"{LONG} " * 3)
+    scope = ScopeFactory(slug=f"acme/{LONG}", credential=credential, github_error=LONG)
+    pool = PoolFactory(name="linux-x64-with-a-long-name", scope=scope, labels=[LONG, "linux"])
+    host = HostFactory(name="forge-with-quite-a-long-name", slots=12, posing=True, gpu=True)
+    runner = RunnerFactory(host=host, pool=pool, scope=scope, busy=True, job_name=LONG)
+    HostFactory(name="silent", offline=True)
+    job = JobFactory(name=LONG, repository=f"acme/{LONG}", scope=scope, labels=[LONG, "linux"])
+    for minute in range(30):
+        Sample.objects.create(
+            host=host,
+            at=NOW - timedelta(minutes=minute),
+            cpu_percent=50,
+            memory_used_bytes=1,
+            disk_used_bytes=1,
+        )
+    audit.record(runner, "runner.failed", by=Actor.system(LONG), at=NOW, reason=f"{LONG} " * 4)
+    return [
+        "/setup/",
+        "/hosts/",
+        "/hosts/new/",
+        host.get_absolute_url(),
+        f"{host.get_absolute_url()}drain/",
+        "/runners/new/",
+        "/pools/",
+        "/pools/new/",
+        pool.get_absolute_url(),
+        "/jobs/",
+        job.get_absolute_url(),
+        "/audit/",
+        "/settings/scopes/",
+        scope.get_absolute_url(),
+        "/settings/scopes/new/",
+        "/settings/credentials/",
+        "/settings/credentials/new/",
+        "/settings/codes/",
+        "/settings/members/",
+        "/settings/members/new/",
+        "/settings/environment/",
+    ]
+
+
+@pytest.mark.parametrize("width", [320, 390, 1440])
+def test_no_page_scrolls_sideways(open_page, width):
+    addresses = a_full_fleet()
+    page = open_page("/hosts/", width=width)
+
+    wide = []
+    for address in addresses:
+        page.goto(address)
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            wide.append(address)
+
+    assert wide == []
+
+
+UNNAMED = """() => [...document.querySelectorAll(
+    'input:not([type=hidden]), select, textarea, button, a[href], summary')]
+  .filter((control) => control.checkVisibility())
+  .filter((control) => !(control.labels?.length || control.getAttribute('aria-label')
+    || control.textContent.trim() || control.title))
+  .map((control) => control.outerHTML.slice(0, 120))"""
+DOUBLE_IDS = """() => {
+  const ids = [...document.querySelectorAll('[id]')].map((element) => element.id);
+  return ids.filter((id, place) => ids.indexOf(id) !== place);
+}"""
+
+
+def test_every_page_has_one_heading_and_names_its_controls(open_page):
+    addresses = a_full_fleet()
+    page = open_page("/hosts/")
+
+    found = {}
+    for address in addresses:
+        page.goto(address)
+        found[address] = (
+            page.locator("h1").count(),
+            page.evaluate(UNNAMED),
+            page.evaluate(DOUBLE_IDS),
+        )
+
+    assert found == dict.fromkeys(addresses, (1, [], []))
+
+
+# Provisioning
+
+
+def test_the_preview_follows_the_form_and_the_dialog_stays(open_page):
+    HostFactory(name="forge-01", slots=4)
+    ScopeFactory()
+    page = open_page("/hosts/")
+
+    page.get_by_role("link", name="Provision", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Provision runners")
+    dialog.get_by_label("How many").fill("3")
+
+    expect(dialog.locator("#placement [data-state=ghost]")).to_have_count(3)
+    expect(dialog).to_be_visible()
+
+
+def test_a_refusal_keeps_the_dialog_and_what_was_entered(open_page):
+    HostFactory(slots=1)
+    ScopeFactory()
+    page = open_page("/hosts/")
+    page.get_by_role("link", name="Provision", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Provision runners")
+    dialog.get_by_label("Labels").fill("self-hosted, kept")
+    dialog.get_by_label("How many").fill("9")
+
+    dialog.get_by_role("button", name="Provision", exact=True).click()
+
+    expect(dialog.locator("form > .dialog__cols .callout").first).to_contain_text("too few free")
+    expect(dialog.get_by_label("Labels")).to_have_value("self-hosted, kept")
+
+
+def test_an_order_leaves_the_dialog_for_the_runners(open_page):
+    HostFactory()
+    ScopeFactory()
+    page = open_page("/hosts/")
+    page.get_by_role("link", name="Provision", exact=True).click()
+
+    dialog = page.get_by_role("dialog", name="Provision runners")
+    dialog.get_by_role("button", name="One more").click()
+    dialog.get_by_role("button", name="Provision", exact=True).click()
+
+    page.wait_for_url("**/runners/")
+    expect(page.get_by_role("status").filter(has_text="2 runners on the way")).to_be_visible()
+
+
+# Hosts
+
+
+def test_cordon_shows_at_once_and_is_undone_from_the_toast(open_page):
+    host = HostFactory()
+    page = open_page(host.get_absolute_url())
+
+    page.get_by_role("button", name="Cordon").click()
+    expect(page.locator("#host-page .pill").first).to_have_text("Cordoned")
+    page.get_by_role("button", name="Undo").click()
+
+    expect(page.locator("#host-page .pill").first).to_have_text("Online")
+
+
+def test_a_drain_asks_in_a_dialog_and_answers_on_the_page(open_page):
+    host = HostFactory()
+    runner = RunnerFactory(host=host)
+    page = open_page(host.get_absolute_url())
+
+    page.get_by_role("link", name="Drain…").click()
+    dialog = page.get_by_role("dialog", name=f"Drain {host.name}?")
+    dialog.get_by_label("Reason").fill("Kernel update")
+    dialog.get_by_role("button", name=f"Drain {host.name}").click()
+
+    expect(page.locator("#host-page .pill").first).to_have_text("Draining")
+    expect(dialog).to_be_hidden()
+    assert Runner.objects.get(pk=runner.pk).state == "draining"
+
+
+def test_the_page_flips_by_itself_when_the_heartbeat_arrives(open_page):
+    page = open_page("/hosts/new/")
+    page.get_by_label("Name").fill("forge-01")
+    page.get_by_role("button", name="Make the command").click()
+    expect(page.get_by_text("Waiting for the first heartbeat")).to_be_visible()
+
+    host = HostFactory(name="forge-01", enrolling=True)
+    EnrolmentCode.objects.update(host=host, used_at=NOW)
+    expect(page.get_by_text("forge-01 enrolled.")).to_be_visible()
+    Host.objects.update(
+        last_seen_at=NOW,
+        late_after=NOW + timedelta(minutes=1),
+        offline_after=NOW + timedelta(minutes=2),
+    )
+
+    expect(page.get_by_text("forge-01 is connected.")).to_be_visible()
+    expect(page.locator("#join-command")).to_be_visible()
+
+
+def test_hosts_are_found_while_typing(open_page):
+    HostFactory(name="forge-01")
+    HostFactory(name="kiln-01")
+    page = open_page("/hosts/")
+
+    page.get_by_label("Search hosts").fill("kiln")
+
+    expect(page.get_by_role("link", name="forge-01")).to_be_hidden()
+    expect(page.get_by_role("link", name="kiln-01")).to_be_visible()
+    assert page.url.endswith("/hosts/?q=kiln")
+
+
+# Settings
+
+
+def test_only_the_chosen_kinds_fields_are_in_view(open_page):
+    page = open_page("/settings/credentials/new/")
+
+    expect(page.get_by_label("Private key")).to_be_hidden()
+    page.get_by_text("GitHub App", exact=True).click()
+
+    expect(page.get_by_label("Private key")).to_be_visible()
+    expect(page.get_by_label("Token", exact=True)).to_be_hidden()
+
+
+def test_a_role_is_changed_in_place(open_page):
+    member = UserFactory(username="lea", role="viewer")
+    page = open_page("/settings/members/")
+
+    page.get_by_label("Role of lea").select_option("operator")
+    page.locator(f"#member-{member.pk}").get_by_role("button", name="Save").click()
+
+    expect(page.get_by_role("status").filter(has_text="lea is operator now.")).to_be_visible()
+
+
+# Without script
+
+
+def test_hosts_are_cordoned_and_drained_without_script(open_page):
+    host = HostFactory()
+    page = open_page(host.get_absolute_url(), script=False)
+
+    page.get_by_role("button", name="Cordon").click()
+    expect(page.locator("#host-page .pill").first).to_have_text("Cordoned")
+    page.get_by_role("link", name="Drain…").click()
+    page.get_by_label("Reason").fill("Kernel update")
+    page.get_by_role("button", name=f"Drain {host.name}").click()
+
+    page.wait_for_url(f"**{host.get_absolute_url()}")
+    expect(page.locator("#host-page .pill").first).to_have_text("Cordoned")
+
+
+def test_runners_are_previewed_and_provisioned_without_script(open_page):
+    HostFactory(name="forge-01")
+    ScopeFactory()
+    page = open_page("/runners/new/", script=False)
+
+    page.get_by_label("Labels").fill("self-hosted, mine")
+    page.get_by_role("button", name="Preview placement").click()
+    expect(page.locator("#placement")).to_contain_text("mine")
+    page.get_by_role("button", name="Provision", exact=True).click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text(Runner.objects.get().name)
+
+
+def test_a_pool_is_made_and_paused_without_script(open_page):
+    ScopeFactory()
+    page = open_page("/pools/new/", script=False)
+
+    page.get_by_label("Name").fill("linux-x64")
+    page.get_by_role("button", name="Create pool").click()
+    page.get_by_role("link", name="Pause…").click()
+    page.get_by_label("Reason").fill("Driver update")
+    page.get_by_role("button", name="Pause linux-x64").click()
+
+    expect(page.locator("#pool-page .pill")).to_have_text("Paused")
+    assert Pool.objects.get().paused_reason == "Driver update"
+
+
+def test_a_host_is_waited_for_without_script(open_page):
+    page = open_page("/hosts/new/", script=False)
+    page.get_by_role("button", name="Make the command").click()
+    EnrolmentCode.objects.update(host=HostFactory(name="forge-01"), used_at=NOW)
+
+    page.get_by_role("link", name="Look again").click()
+
+    expect(page.get_by_text("forge-01 is connected.")).to_be_visible()
