@@ -36,6 +36,12 @@ class Role(StrEnum):
         return self.value.capitalize()
 
 
+def make_roles(**kwargs: object) -> None:
+    """Make the four groups where they are missing; told by Django after migrations."""
+    for role in Role:
+        Group.objects.get_or_create(name=role.value)
+
+
 # An auditor sees the pages as a viewer does, and Django admin besides.
 _RANK: Final[dict[Role, int]] = {Role.VIEWER: 0, Role.AUDITOR: 0, Role.OPERATOR: 1, Role.ADMIN: 2}
 _CACHE: Final = "_fleet_role"

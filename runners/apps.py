@@ -1,6 +1,7 @@
 """The dashboard's one Django application."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class RunnersConfig(AppConfig):
@@ -8,5 +9,8 @@ class RunnersConfig(AppConfig):
     verbose_name = "Fleet"
 
     def ready(self) -> None:
-        # Registers the system checks; at import time the settings they read are not there yet.
-        from runners import checks  # noqa: F401
+        # At import time neither models nor the settings that the system checks read are there yet.
+        from runners import access, checks  # noqa: F401
+
+        # After every migration and flush, so that the groups can't be missing
+        post_migrate.connect(access.make_roles, sender=self)

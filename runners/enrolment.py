@@ -284,6 +284,8 @@ def _check_name(name: str) -> None:
         ) from error
     if len(name) > 40:
         raise InvalidRequest("A host name has at most 40 characters, so that runner names fit.")
+    if name == "new":
+        raise InvalidRequest("A host can't be named new: that is the page that adds one.")
 
 
 def _check_slots(slots: int | None) -> None:

@@ -120,6 +120,8 @@ def _checked(policy: Policy) -> list[str]:
         raise InvalidRequest(
             "A pool's name has letters, digits, - and _, such as linux-x64."
         ) from error
+    if policy.name == "new":
+        raise InvalidRequest("A pool can't be named new: that is the page that adds one.")
     if not 0 <= policy.min_idle <= policy.max_runners <= MAX_RUNNERS_LIMIT:
         raise InvalidRequest(
             f"Keep between 0 and the maximum idle, and run at most {MAX_RUNNERS_LIMIT}."

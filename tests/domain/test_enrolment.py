@@ -337,3 +337,14 @@ def test_sweep_says_how_many_fell_silent(monkeypatch):
     HostFactory(offline=True)
 
     assert [tasks.sweep_hosts(), tasks.sweep_hosts()] == ["1 fell silent", "0 fell silent"]
+
+
+def test_host_named_like_the_page_that_adds_one_is_refused(ada):
+    code = new_code(ada)
+
+    with pytest.raises(InvalidRequest, match="can't be named new"):
+        enrolment.enrol(
+            code, name="new", facts=FACTS, agent_version="", site="", slots=None, now=NOW
+        )
+
+    assert not EnrolmentCode.objects.filter(used_at__isnull=False).exists()
