@@ -56,7 +56,8 @@ def _read_or_create(key_file: Path) -> str:
 
 def _create(key_file: Path) -> None:
     """Write a whole key under a name of our own, then link it: of many that race, one key wins."""
-    key_file.parent.mkdir(parents=True, exist_ok=True)
+    # The folder holds the database too, with its sessions and password hashes
+    key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = key_file.with_name(f".{key_file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -23,6 +23,12 @@ def test_key_file_is_readable_by_its_owner_alone(tmp_path: Path):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_new_data_folder_is_closed_to_other_users(tmp_path: Path):
+    secret_keys("", tmp_path / "data" / "secret.key")
+
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+
+
 def test_processes_that_start_together_agree_on_one_key(tmp_path: Path):
     file = tmp_path / "secret.key"
 
