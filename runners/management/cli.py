@@ -207,7 +207,7 @@ def read_secret(path: Path | None, prompt: str) -> str:
         ) from None
     if not text.strip() or len(text) > SECRET_LIMIT_CHARACTERS:
         raise CommandError(
-            "Give the secret on standard input or in a file (see --help); there was nothing to use.",
+            "Give the secret on standard input or in a file: there was nothing to use.",
             returncode=ExitCode.REFUSED,
         )
     return text.strip()
