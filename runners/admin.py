@@ -24,13 +24,18 @@ from runners.models import (
     Beat,
     Credential,
     Delivery,
+    Drift,
     EnrolmentCode,
     Event,
+    Fleet,
     Host,
     Job,
     Label,
     Lease,
+    Maintenance,
+    MaintenanceHost,
     Pool,
+    Postmortem,
     Runner,
     RunnerLog,
     RunnerPackage,
@@ -206,6 +211,49 @@ class LabelAdmin(ReadOnlyAdmin):
     """Labels."""
 
     search_fields = ("name",)
+
+
+@admin.register(Drift)
+class DriftAdmin(ReadOnlyAdmin):
+    """Where wanted, observed and GitHub do not agree now."""
+
+    list_display = ("kind", "name", "scope", "host", "wanted", "observed", "github", "since")
+    list_filter = ("kind", "scope")
+    search_fields = ("name",)
+
+
+@admin.register(Postmortem)
+class PostmortemAdmin(ReadOnlyAdmin):
+    """What failed runners left to learn from."""
+
+    list_display = ("runner", "cause", "exit_code", "job_name", "at")
+    list_filter = ("cause",)
+    search_fields = ("runner__name", "job_name", "words")
+    date_hierarchy = "at"
+
+
+@admin.register(Maintenance)
+class MaintenanceAdmin(ReadOnlyAdmin):
+    """Rounds of rolling maintenance."""
+
+    list_display = ("reason", "act", "percent_out", "state", "created_by", "created_at", "ended_at")
+    list_filter = ("state",)
+    search_fields = ("reason",)
+
+
+@admin.register(MaintenanceHost)
+class MaintenanceHostAdmin(ReadOnlyAdmin):
+    """Hosts' turns in rounds of maintenance."""
+
+    list_display = ("maintenance", "position", "host", "step", "step_at", "note")
+    list_filter = ("step",)
+
+
+@admin.register(Fleet)
+class FleetAdmin(ReadOnlyAdmin):
+    """What holds for the whole fleet."""
+
+    list_display = ("owner_mark", "quiesced_at", "quiesced_reason")
 
 
 @admin.register(Beat)

@@ -1,9 +1,13 @@
 """The tables, one aggregate a file; import them from here."""
 
+from runners.models.drift import Drift
 from runners.models.event import Event
+from runners.models.fleet import Fleet
 from runners.models.host import Host, HostQuerySet, Sample
 from runners.models.job import Delivery, Job
 from runners.models.label import Label
+from runners.models.loss import Postmortem
+from runners.models.maintenance import Maintenance, MaintenanceHost
 from runners.models.pool import Pool
 from runners.models.process import Beat, Lease
 from runners.models.runner import Runner, RunnerLog, RunnerQuerySet
@@ -14,14 +18,19 @@ __all__ = [
     "Beat",
     "Credential",
     "Delivery",
+    "Drift",
     "EnrolmentCode",
     "Event",
+    "Fleet",
     "Host",
     "HostQuerySet",
     "Job",
     "Label",
     "Lease",
+    "Maintenance",
+    "MaintenanceHost",
     "Pool",
+    "Postmortem",
     "Runner",
     "RunnerLog",
     "RunnerPackage",

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from django.db import models
-from django.db.models import Case, Count, Q, QuerySet, Value, When
+from django.db.models import Case, Q, QuerySet, Value, When
 from django.urls import reverse
 
 from runners.states import HostState
@@ -58,17 +58,6 @@ class HostQuerySet(QuerySet["Host"]):
             )
         )
 
-    def with_slot_counts(self) -> Self:
-        """Annotate `slots_taken` (runners holding a slot) and `slots_busy`."""
-        return self.annotate(
-            slots_taken=Count("runners", filter=Q(runners__slot__isnull=False)),
-            slots_busy=Count(
-                "runners",
-                filter=Q(runners__slot__isnull=False)
-                & (Q(runners__phase="busy") | Q(runners__github_busy=True)),
-            ),
-        )
-
 
 class Host(models.Model):
     """A machine of ours on which one agent runs runners."""
@@ -81,6 +70,10 @@ class Host(models.Model):
     cordoned_at = models.DateTimeField(null=True, blank=True)
     cordoned_reason = models.CharField(max_length=200, blank=True, default="")
     retired_at = models.DateTimeField(null=True, blank=True)
+    # Set while runners keep failing on it, so that the next goes elsewhere; then it is quarantined
+    consecutive_failures = models.PositiveIntegerField(default=0)
+    backoff_until = models.DateTimeField(null=True, blank=True)
+    quarantined_at = models.DateTimeField(null=True, blank=True)
     wanted_version = models.PositiveIntegerField(default=0)
     # The agent's token: found by prefix, compared by digest (see runners.enrolment)
     token_prefix = models.CharField(max_length=16, blank=True, default="", db_index=True)
@@ -115,6 +108,9 @@ class Host(models.Model):
     disk_used_bytes = models.PositiveBigIntegerField(null=True, blank=True)
     temperature_celsius = models.FloatField(null=True, blank=True)
     journal_seq = models.BigIntegerField(default=0)
+    # What the agent found there that belongs to no runner of ours, and what it is told to clean
+    leftovers = models.JSONField(default=list, blank=True)
+    leftovers_to_clean = models.JSONField(default=list, blank=True)
     # What a heartbeat looked like after which nothing was left to do (see heartbeat.quick)
     quiet_digest = models.CharField(max_length=64, blank=True, default="")
     sampled_at = models.DateTimeField(null=True, blank=True)

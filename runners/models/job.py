@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
+from runners.failure import FailureClass
+
 
 class Job(models.Model):
     """One GitHub workflow job; moves only forward within one run attempt."""
@@ -28,6 +30,11 @@ class Job(models.Model):
     head_branch = models.CharField(max_length=255, blank=True, default="")
     status = models.CharField(max_length=20, choices=Status.choices)
     conclusion = models.CharField(max_length=20, blank=True, default="")
+    # Whose failure it was, when it was lost with its runner
+    failure_class = models.CharField(
+        max_length=20, choices=FailureClass.choices, blank=True, default=""
+    )
+    failure_reason = models.TextField(blank=True, default="")
     runner = models.ForeignKey(
         "runners.Runner", null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs"
     )

@@ -27,6 +27,7 @@ class Pool(models.Model):
     # Set while starts of this pool keep failing, so that a broken pool does not churn
     backoff_until = models.DateTimeField(null=True, blank=True)
     consecutive_failures = models.PositiveIntegerField(default=0)
+    quarantined_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("name",)

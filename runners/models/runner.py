@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import (
     Case,
     CharField,
+    Count,
     Exists,
     F,
     Field,
@@ -22,6 +23,7 @@ from django.db.models import (
 )
 from django.urls import reverse
 
+from runners.failure import Cause
 from runners.models.host import Host
 from runners.states import (
     LIVE,
@@ -74,6 +76,16 @@ class RunnerQuerySet(QuerySet["Runner"]):
     def for_host(self, host_id: int) -> Self:
         """Everything this host should hear about: runners that hold one of its slots."""
         return self.filter(host_id=host_id, slot__isnull=False)
+
+    def held_slots(self) -> Iterable[tuple[int, int]]:
+        """(host id, slots held on it) of each host with one held."""
+        held = self.filter(slot__isnull=False).order_by().values("host_id")
+        return held.annotate(number=Count("pk")).values_list("host_id", "number")
+
+    def held_slot_numbers(self, host_ids: Iterable[int]) -> Iterable[tuple[int, int]]:
+        """(host id, slot) of each slot held on these hosts."""
+        held = self.filter(host_id__in=list(host_ids), slot__isnull=False).order_by()
+        return cast(Iterable[tuple[int, int]], held.values_list("host_id", "slot"))
 
     def display_by_pool(self, pool_ids: Iterable[int]) -> Iterable[tuple[int, str]]:
         """(pool id, display word) of each runner that may serve; see `with_display_state`."""
@@ -146,6 +158,17 @@ class Runner(models.Model):
     state_reason = models.TextField(blank=True, default="")
     drain_deadline_at = models.DateTimeField(null=True, blank=True)
     force = models.BooleanField(default=False, help_text="Stop even if a job is running.")
+    failure_cause = models.CharField(
+        max_length=30, choices=Cause.choices, blank=True, default="", help_text="Why it failed."
+    )
+    # Its place in a row of replacements: whom it replaces, crashes in a row up to it, and when the
+    # next may start
+    replaces = models.OneToOneField(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replaced_by"
+    )
+    crashes = models.PositiveSmallIntegerField(default=0)
+    replace_at = models.DateTimeField(null=True, blank=True)
+    quarantined_at = models.DateTimeField(null=True, blank=True)
     # Observed: what the host says, written by heartbeat only
     phase = models.CharField(max_length=20, choices=Phase.choices, blank=True, default="")
     pid = models.PositiveIntegerField(null=True, blank=True)
@@ -167,6 +190,7 @@ class Runner(models.Model):
     github_busy = models.BooleanField(default=False)
     github_labels = models.JSONField(default=list, blank=True)
     github_seen_at = models.DateTimeField(null=True, blank=True)
+    github_offline_since = models.DateTimeField(null=True, blank=True)
     github_deleted_at = models.DateTimeField(null=True, blank=True)
     # Times
     created_at = models.DateTimeField()
@@ -190,6 +214,12 @@ class Runner(models.Model):
                 fields=("scope", "github_id"),
                 name="runner_scope_github",
                 condition=~Q(state="removed"),
+            ),
+            # recovery: failed runners whose replacement is due
+            models.Index(
+                fields=("replace_at",),
+                name="runner_replace_due",
+                condition=Q(replace_at__isnull=False),
             ),
         )
         constraints = (

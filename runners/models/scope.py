@@ -104,6 +104,7 @@ class RunnerPackage(models.Model):
     os = models.CharField(max_length=20)
     architecture = models.CharField(max_length=20)
     version = models.CharField(max_length=40)
+    version_since = models.DateTimeField(null=True, blank=True)
     filename = models.CharField(max_length=200)
     download_url = models.URLField(max_length=1000)
     sha256 = models.CharField(max_length=64)

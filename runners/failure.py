@@ -1,0 +1,57 @@
+"""Why runners fail, in codes and in words; pure data. Whose fault a lost job is follows from it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db.models import TextChoices
+
+
+class Cause(TextChoices):
+    """The agent names the first ones, the dashboard the last."""
+
+    EXIT = "exit", "Ended with an error"
+    SIGNAL = "signal", "Killed by a signal"
+    OOM = "oom", "Out of memory"
+    DISK_FULL = "disk-full", "Disk full"
+    DEPRECATED = "deprecated", "Runner version no longer accepted"
+    REGISTRATION = "registration", "Could not register"
+    PACKAGE = "package", "Runner package could not be fetched"
+    KEEPER_LOST = "keeper-lost", "Its keeper on the host died"
+    REBOOTED = "rebooted", "Host was restarted"
+    STATE_LOST = "state-lost", "Host forgot it"
+    HUNG = "hung", "Hung"
+    START_DEADLINE = "start-deadline", "Not online in time"
+    HOST_LOST = "host-lost", "Host fell silent"
+    NO_PACKAGE = "no-package", "No runner application for this host"
+    FORCED = "forced", "Stopped by a person"
+    OTHER = "other", "Other"
+
+
+class FailureClass(TextChoices):
+    """Whose a failed job is."""
+
+    PRODUCT = "product", "Product: the workflow's own steps"
+    RUNNER = "runner", "Runner: its process"
+    ENVIRONMENT = "environment", "Environment: the host"
+    INFRASTRUCTURE = "infrastructure", "Infrastructure: network, GitHub or Fleetui"
+
+
+CLASS_OF: Final[dict[Cause, FailureClass]] = {
+    Cause.EXIT: FailureClass.RUNNER,
+    Cause.SIGNAL: FailureClass.RUNNER,
+    Cause.OOM: FailureClass.ENVIRONMENT,
+    Cause.DISK_FULL: FailureClass.ENVIRONMENT,
+    Cause.DEPRECATED: FailureClass.RUNNER,
+    Cause.REGISTRATION: FailureClass.INFRASTRUCTURE,
+    Cause.PACKAGE: FailureClass.INFRASTRUCTURE,
+    Cause.KEEPER_LOST: FailureClass.RUNNER,
+    Cause.REBOOTED: FailureClass.ENVIRONMENT,
+    Cause.STATE_LOST: FailureClass.ENVIRONMENT,
+    Cause.HUNG: FailureClass.RUNNER,
+    Cause.START_DEADLINE: FailureClass.RUNNER,
+    Cause.HOST_LOST: FailureClass.ENVIRONMENT,
+    Cause.NO_PACKAGE: FailureClass.INFRASTRUCTURE,
+    Cause.FORCED: FailureClass.INFRASTRUCTURE,
+    Cause.OTHER: FailureClass.RUNNER,
+}
