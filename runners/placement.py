@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import heapify, heappop, heapreplace
+from itertools import count as numbers_from
 
 from runners.errors import NoCapacity
 from runners.models import Host, Runner
@@ -24,36 +26,85 @@ class Need:
     site: str = ""
 
 
-def free_slots(need: Need, *, count: int, now: datetime) -> list[tuple[Host, int]]:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The hosts in service by name, and how many slots of each are held; by host id.
+
+    One reading for everything that a request asks of it; true for the moment it was taken.
+    """
+
+    hosts: Sequence[Host]
+    held: Mapping[int, int]
+
+    def free(self, host: Host) -> int:
+        """How many more runners this host has slots for."""
+        return max(0, host.slots - self.held.get(host.pk, 0))
+
+
+def room() -> Room:
+    """Read the hosts and their held slots; two queries."""
+    return Room(
+        hosts=list(Host.objects.for_placement().order_by("name")),
+        held=dict(Runner.objects.held_slots()),
+    )
+
+
+def free_slots(
+    need: Need, *, count: int, now: datetime, among: Room | None = None
+) -> list[tuple[Host, int]]:
     """Choose `count` free slots, preferred site first, then spread over the emptiest hosts.
 
-    Raises NoCapacity with the reason of each host that was turned down.
+    `among` is a reading the caller already has. Raises NoCapacity with the reason of each host that
+    was turned down.
     """
-    hosts = list(Host.objects.for_placement().order_by("name"))
-    taken: dict[int, set[int]] = {host.pk: set() for host in hosts}
-    holding = Runner.objects.filter(slot__isnull=False).values_list("host_id", "slot")
-    for host_id, slot in holding:
-        if host_id in taken and slot is not None:
-            taken[host_id].add(slot)
-    refused = {host.name: why for host in hosts if (why := refusal(need, host, now=now))}
-    able = [host for host in hosts if host.name not in refused]
-    chosen: list[tuple[Host, int]] = []
-    for _ in range(count):
-        open_hosts = [host for host in able if len(taken[host.pk]) < host.slots]
-        if not open_hosts:
-            raise NoCapacity(_no_capacity(need, hosts, able, refused, asked=count))
-        host = min(
-            open_hosts,
-            key=lambda h: (
-                bool(need.site) and h.site != need.site,
-                len(taken[h.pk]) / h.slots,
-                h.name,
-            ),
-        )
-        slot = min(set(range(1, host.slots + 1)) - taken[host.pk])
-        taken[host.pk].add(slot)
-        chosen.append((host, slot))
+    there_is = among or room()
+    refused: dict[str, str] = {}
+    able: list[Host] = []
+    for host in there_is.hosts:
+        if why := refusal(need, host, now=now):
+            refused[host.name] = why
+        else:
+            able.append(host)
+    chosen = _emptiest(need, able, there_is, count=count)
+    if len(chosen) < count:
+        raise NoCapacity(_no_capacity(need, there_is.hosts, able, refused, asked=count))
+    return _numbered(chosen)
+
+
+def _emptiest(need: Need, able: Sequence[Host], there_is: Room, *, count: int) -> list[Host]:
+    """The host of each new runner, in the order chosen; fewer than `count` when all are full."""
+    hosts = {host.name: host for host in able}
+    held = {host.name: there_is.held.get(host.pk, 0) for host in able}
+    queue = [_place(need, host, held[host.name]) for host in able if there_is.free(host)]
+    heapify(queue)
+    chosen: list[Host] = []
+    while queue and len(chosen) < count:
+        host = hosts[queue[0][-1]]
+        chosen.append(host)
+        held[host.name] += 1
+        if held[host.name] < host.slots:
+            heapreplace(queue, _place(need, host, held[host.name]))
+        else:
+            heappop(queue)
     return chosen
+
+
+def _place(need: Need, host: Host, held: int) -> tuple[bool, float, str]:
+    """What orders the hosts: the wished site, then the share of slots held, then the name."""
+    return bool(need.site) and host.site != need.site, held / host.slots, host.name
+
+
+def _numbered(chosen: Sequence[Host]) -> list[tuple[Host, int]]:
+    """Give each its host's lowest free slot; one query for all."""
+    numbers: dict[int, set[int]] = {host.pk: set() for host in chosen}
+    for host_id, slot in Runner.objects.held_slot_numbers(numbers):
+        numbers[host_id].add(slot)
+    taken: list[tuple[Host, int]] = []
+    for host in chosen:
+        slot = next(number for number in numbers_from(1) if number not in numbers[host.pk])
+        numbers[host.pk].add(slot)
+        taken.append((host, slot))
+    return taken
 
 
 def refusal(need: Need, host: Host, *, now: datetime) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 from typing import Any, Final
 
 from django import forms
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
-from runners import pools
+from runners import placement, pools
 from runners.forms import widgets
 from runners.lifecycle import COUNT_LIMIT, Order, clean_labels
 from runners.models import Host, Pool, Scope
@@ -20,18 +19,6 @@ PERSISTENT: Final = "persistent"
 LIFETIMES: Final = ((EPHEMERAL, "One job"), (PERSISTENT, "Until stopped"))
 DEFAULT_PATTERN: Final = "{host}-{random}"
 HOST_GONE: Final = "That host is gone. Choose another."
-
-
-def _host_choices() -> list[tuple[int | str, str]]:
-    """The hosts with the slots each has free; rows, because a thousand objects cost a page."""
-    hosts = (
-        Host.objects.in_service()
-        .with_slot_counts()
-        .order_by("name")
-        .values_list("pk", "name", "slots", F("slots_taken"))
-    )
-    free = [(pk, name, max(0, slots - taken)) for pk, name, slots, taken in hosts]
-    return [("", "Let Fleetui choose"), *((pk, f"{name} ({room} free)") for pk, name, room in free)]
 
 
 class ProvisionForm(forms.Form):
@@ -110,10 +97,13 @@ class ProvisionForm(forms.Form):
         super().__init__(data, initial=dict(initial or {}))
         _choose_from(self, "pool", Pool.objects.select_related("scope").prefetch_related("labels"))
         _choose_from(self, "scope", Scope.objects.all())
+
+    def offer_hosts(self, among: placement.Room) -> None:
+        """Let a person choose among these hosts, each with the slots it has free."""
         host = self.fields["host"].widget
         if isinstance(host, forms.Select):
-            # Asked for when drawn, and once: Django also looks at the first choice
-            host.choices = cache(_host_choices)  # type: ignore[assignment]  # callables do too
+            free = [(h.pk, f"{h.name} ({among.free(h)} free)") for h in among.hosts]
+            host.choices = [("", "Let Fleetui choose"), *free]
 
     def clean_host(self) -> Host | None:
         pk: int | None = self.cleaned_data["host"]

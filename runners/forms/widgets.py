@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from django import forms
 from django.forms.utils import flatatt
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 
@@ -41,14 +43,14 @@ class PlainSelect(forms.Select):
         renderer: object = None,
     ) -> SafeString:
         """Return the element; `value` is the chosen one."""
-        chosen = {"" if value is None else str(value)}
-        options = format_html_join(
-            "",
-            '<option value="{}"{}>{}</option>',
-            (
-                (key, mark_safe(" selected") if str(key) in chosen else "", label)
+        chosen = "" if value is None else str(value)
+        # A thousand hosts are felt when each passes through format_html
+        options = mark_safe(  # noqa: S308 - every part is escaped
+            "".join(
+                f'<option value="{escape(str(key))}"{" selected" if str(key) == chosen else ""}>'
+                f"{escape(str(label))}</option>"
                 for key, label in self.choices
-            ),
+            )
         )
         attributes = flatatt({**self.attrs, **(attrs or {}), "name": name})
         return format_html("<select{}>{}</select>", attributes, options)

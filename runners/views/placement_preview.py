@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.db.models import Count
-
 from runners import placement
 from runners.errors import NoCapacity
 from runners.lifecycle import Order
-from runners.models import Host, Pool, Runner
+from runners.models import Host, Pool
 from runners.views.fleet_map import Rack, Slot, racks
 
 _GHOST = Slot(state="ghost", title="New runner", glyph="dot")
@@ -48,10 +46,10 @@ class Placement:
         return not self.problem
 
 
-def placement_of(order: Order, *, now: datetime) -> Placement:
+def placement_of(order: Order, *, now: datetime, among: placement.Room) -> Placement:
     """Place the order on paper."""
     try:
-        taken = placement.free_slots(need_of(order), count=order.count, now=now)
+        taken = placement.free_slots(need_of(order), count=order.count, now=now, among=among)
         problem = ""
     except NoCapacity as error:
         taken, problem = [], error.user_message
@@ -82,16 +80,10 @@ def need_of(order: Order) -> placement.Need:
     )
 
 
-def pool_tiles(pools: Sequence[Pool], *, chosen: str, now: datetime) -> list[PoolTile]:
-    """Return the pools with the free slots each could use; two queries however many."""
-    hosts = list(Host.objects.for_placement())
-    taken = dict(
-        Runner.objects.filter(slot__isnull=False)
-        .order_by()
-        .values_list("host_id")
-        .annotate(number=Count("pk"))
-    )
-    free = {host.pk: host.slots - taken.get(host.pk, 0) for host in hosts}
+def pool_tiles(
+    pools: Sequence[Pool], *, chosen: str, now: datetime, among: placement.Room
+) -> list[PoolTile]:
+    """Return the pools with the free slots each could use; no query."""
     tiles = []
     for pool in pools:
         need = placement.Need(
@@ -100,8 +92,8 @@ def pool_tiles(pools: Sequence[Pool], *, chosen: str, now: datetime) -> list[Poo
             needs_gpu=pool.needs_gpu,
             site=pool.site,
         )
-        able = [host for host in hosts if not placement.refusal(need, host, now=now)]
-        room = sum(max(0, free[host.pk]) for host in able)
+        able = (host for host in among.hosts if not placement.refusal(need, host, now=now))
+        room = sum(among.free(host) for host in able)
         words = f"{room} slot{'s' if room != 1 else ''} free" if room else "no slot free"
         tiles.append(PoolTile(pool.name, pool.name, words, pool.name == chosen))
     return [*tiles, PoolTile("", "Custom", "Choose scope and labels", not chosen)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django.contrib import messages
@@ -14,7 +14,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 
-from runners import lifecycle
+from runners import lifecycle, placement
 from runners.access import role_required
 from runners.errors import FleetError, InvalidRequest, NoCapacity
 from runners.forms.provision import EPHEMERAL, LIFETIMES, PERSISTENT, ProvisionForm
@@ -41,9 +41,10 @@ _FIELDS: Final = (
 @require_http_methods(["GET", "POST"])
 def runner_provision(request: FleetRequest) -> HttpResponse:
     if request.method == "GET":
-        initial = _initial(request.GET)
+        among = placement.room()
+        initial = _initial(request.GET, among)
         form = ProvisionForm(initial=initial)
-        return _show(request, form, preview=ProvisionForm(initial))
+        return _show(request, form, preview=ProvisionForm(initial), among=among)
     form = ProvisionForm(request.POST)
     if "preview" in request.POST:
         return _show(request, form, preview=form)
@@ -71,16 +72,21 @@ def runner_provision(request: FleetRequest) -> HttpResponse:
 @require_GET
 def runner_preview(request: FleetRequest) -> HttpResponse:
     """The placement alone, for the form as it stands."""
-    context = {"placement": _placement(ProvisionForm(request.GET))}
+    context = {"placement": _placement(ProvisionForm(request.GET), placement.room())}
     return render(request, "provision/_placement.html", context)
 
 
 def _show(
-    request: FleetRequest, form: ProvisionForm, *, preview: ProvisionForm, status: int = 200
+    request: FleetRequest,
+    form: ProvisionForm,
+    *,
+    preview: ProvisionForm,
+    among: placement.Room | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     in_dialog = wants_fragment(request)
     template = "provision/_dialog.html" if in_dialog else "provision/provision.html"
-    context = {**_context(form, preview), "in_dialog": in_dialog}
+    context = {**_context(form, preview, among or placement.room()), "in_dialog": in_dialog}
     response = render(request, template, context, status=status)
     patch_vary_headers(response, ["HX-Request"])
     if in_dialog:
@@ -88,21 +94,23 @@ def _show(
     return response
 
 
-def _context(form: ProvisionForm, preview: ProvisionForm) -> Context:
+def _context(form: ProvisionForm, preview: ProvisionForm, among: placement.Room) -> Context:
+    """All of the form from one reading of the hosts: a thousand are felt when read again."""
     now = timezone.now()
+    form.offer_hosts(among)
     pools = list(Pool.objects.prefetch_related("labels"))
     chosen = str(form["pool"].value() or "")
     lifetime = form["lifetime"].value()
     return {
         "now": now,
         "form": form,
-        "tiles": pool_tiles(pools, chosen=chosen, now=now) if pools else [],
+        "tiles": pool_tiles(pools, chosen=chosen, now=now, among=among) if pools else [],
         "lifetimes": [(value, word, value == lifetime) for value, word in LIFETIMES],
         "persistent": PERSISTENT,
         "known_labels": Label.objects.values_list("name", flat=True)[:LABELS_SUGGESTED],
         "has_scope": Scope.objects.exists(),
-        "has_host": Host.objects.in_service().exists(),
-        "placement": _placement(preview),
+        "has_host": bool(among.hosts),
+        "placement": _placement(preview, among),
         "advanced_open": any(
             form.errors.get(name)
             for name in ("name_pattern", "runner_group_id", "runner_group_name", "reason")
@@ -110,36 +118,30 @@ def _context(form: ProvisionForm, preview: ProvisionForm) -> Context:
     }
 
 
-def _placement(form: ProvisionForm) -> Placement | None:
+def _placement(form: ProvisionForm, among: placement.Room) -> Placement | None:
     """Where the order would land; None while the form does not say enough."""
     if not form.is_valid():
         return None
     try:
-        return placement_of(form.order, now=timezone.now())
+        return placement_of(form.order, now=timezone.now(), among=among)
     except (InvalidRequest, NoCapacity):
         return None
 
 
-def _initial(query: QueryDict) -> Mapping[str, Any]:
+def _initial(query: QueryDict, among: placement.Room) -> Mapping[str, Any]:
     """What the form begins with: the address's wishes, else the usual."""
     given = {name: query[name] for name in _FIELDS if query.get(name)}
-    hosts = Host.objects.in_service()
-    if (host := _host_asked_for(query)) is not None:
-        hosts = hosts.filter(pk=host)
+    asked = query.get("host", "")
+    hosts = [host for host in among.hosts if not asked.isdecimal() or host.pk == int(asked)]
     return {
         "scope": Scope.objects.order_by("created_at").values_list("pk", flat=True).first() or "",
-        "labels": "" if given.get("pool") else _usual_labels(hosts.values_list("architecture")),
+        "labels": "" if given.get("pool") else _usual_labels(hosts),
         "count": 1,
         "lifetime": EPHEMERAL,
         **given,
     }
 
 
-def _host_asked_for(query: QueryDict) -> int | None:
-    text = query.get("host", "")
-    return int(text) if text.isdecimal() else None
-
-
-def _usual_labels(architectures: Any) -> str:
-    kinds = {architecture for (architecture,) in architectures.distinct() if architecture}
+def _usual_labels(hosts: Sequence[Host]) -> str:
+    kinds = {host.architecture for host in hosts if host.architecture}
     return ", ".join(["self-hosted", "linux", *(kinds if len(kinds) == 1 else ())])

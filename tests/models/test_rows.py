@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
-from django.db.models import F
 
 from runners.models import (
     Beat,
@@ -137,17 +136,15 @@ def test_github_id_is_one_runners_in_a_scope_and_unknown_is_no_id():
         RunnerFactory(scope=runner.scope, github_id=77)
 
 
-def test_slots_taken_and_busy_are_counted_for_each_host():
+def test_held_slots_are_counted_and_numbered_by_host():
     host, empty = HostFactory(), HostFactory()
     RunnerFactory(host=host, slot=1, busy=True)
-    RunnerFactory(host=host, slot=2, github_busy=True)
     RunnerFactory(host=host, slot=3)
     RunnerFactory(host=host, removed=True)
 
-    rows = Host.objects.with_slot_counts().order_by("pk")
-
-    counts = list(rows.values_list("pk", F("slots_taken"), F("slots_busy")))
-    assert counts == [(host.pk, 3, 2), (empty.pk, 0, 0)]
+    assert dict(Runner.objects.held_slots()) == {host.pk: 2}
+    numbers = Runner.objects.held_slot_numbers([host.pk, empty.pk])
+    assert sorted(numbers) == [(host.pk, 1), (host.pk, 3)]
 
 
 def test_current_and_live_runners_are_told_apart():
