@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from runners.errors import InvalidRequest
+from runners.failure import Cause
 from runners.host_facts import Facts, parse_facts
 from runners.states import Phase
 from runners.untrusted import LARGEST_INTEGER, clean, integer, moment, number, text
@@ -17,6 +18,27 @@ PROTOCOL = 1
 OLDEST_PROTOCOL = 1
 SLOTS_LIMIT = 256
 JOURNAL_LIMIT = 200
+LEFTOVERS_LIMIT = 50
+LOG_TAIL_CHARACTERS = 4096
+# What an agent may name; a code we do not know (a newer agent's) reads as `exit`.
+FINISHED = "finished"
+AGENT_CAUSES = frozenset(
+    {
+        FINISHED,
+        Cause.EXIT.value,
+        Cause.SIGNAL.value,
+        Cause.OOM.value,
+        Cause.DISK_FULL.value,
+        Cause.DEPRECATED.value,
+        Cause.REGISTRATION.value,
+        Cause.PACKAGE.value,
+        Cause.KEEPER_LOST.value,
+        Cause.REBOOTED.value,
+        Cause.STATE_LOST.value,
+        Cause.HUNG.value,
+    }
+)
+LEFTOVER_KINDS = ("work-directory", "process")
 SAID_OF_A_SLOT = (
     "runner_id",
     "phase",
@@ -24,6 +46,7 @@ SAID_OF_A_SLOT = (
     "process_started_at",
     "exit_code",
     "reason",
+    "cause",
     "job",
     "runner_version",
 )
@@ -47,8 +70,22 @@ class SampleReport:
 
 
 @dataclass(frozen=True, slots=True)
+class EndFacts:
+    """How the host was in the second a runner ended; None where the agent could not tell."""
+
+    at: datetime | None
+    cpu_percent: float | None
+    memory_used_bytes: int | None
+    disk_free_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class SlotReport:
-    """What the host says of one runner's process."""
+    """What the host says of one runner's process.
+
+    `cause` is "" or one of AGENT_CAUSES. `log_tail` and `end_facts` come with the first reports of
+    an end only, until one was answered: what is not there was told before.
+    """
 
     runner_id: int
     phase: Phase
@@ -61,6 +98,25 @@ class SlotReport:
     runner_version: str
     cpu_percent: float | None
     memory_bytes: int | None
+    cause: str = ""
+    log_tail: str = ""
+    end_facts: EndFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something on a host that belongs to no runner it should have.
+
+    `kind` is one of LEFTOVER_KINDS; `name` is what the answer's `clean` calls it by; `bytes` on the
+    disk or in memory, None when not measured.
+    """
+
+    kind: str
+    name: str
+    path: str
+    pid: int | None
+    since: datetime | None
+    bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +132,7 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One heartbeat."""
+    """One heartbeat; `leftovers` is None when it does not speak of them (nothing changed)."""
 
     agent_version: str
     boot_id: str
@@ -87,6 +143,7 @@ class Report:
     digest: str
     slots: tuple[SlotReport, ...] = field(default=())
     journal: tuple[JournalEntry, ...] = field(default=())
+    leftovers: tuple[Leftover, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +190,15 @@ def parse_heartbeat(data: Mapping[str, object]) -> Report:
         digest=quiet_digest(data),
         slots=tuple(_slot(item) for item in slots[:SLOTS_LIMIT]),
         journal=tuple(_entry(item) for item in journal[:JOURNAL_LIMIT]),
+        leftovers=_leftovers(data.get("leftovers")),
     )
 
 
 def quiet_digest(data: Mapping[str, object]) -> str:
-    """SHA-256 over what a heartbeat says of the agent and its slots, measurements left out."""
+    """SHA-256 over what a heartbeat says of the agent and its slots, measurements left out.
+
+    Leftovers are in it, so that news of them never passes for a quiet heartbeat.
+    """
     slots = data.get("slots")
     said = [
         [slot.get(name) for name in SAID_OF_A_SLOT]
@@ -145,6 +206,8 @@ def quiet_digest(data: Mapping[str, object]) -> str:
         if isinstance(slot, dict)
     ]
     agent = [data.get("wanted_version"), data.get("agent_version"), data.get("boot_id")]
+    if "leftovers" in data:
+        agent.append(data["leftovers"])
     return hashlib.sha256(json.dumps([agent, said]).encode()).hexdigest()
 
 
@@ -169,6 +232,55 @@ def _slot(item: object) -> SlotReport:
         runner_version=text(item, "runner_version", 40),
         cpu_percent=number(item, "cpu_percent"),
         memory_bytes=integer(item, "memory_bytes"),
+        cause=_cause(item),
+        log_tail=_end_of(item, "log_tail", LOG_TAIL_CHARACTERS),
+        end_facts=_end_facts(item.get("facts_at_end")),
+    )
+
+
+def _cause(item: Mapping[str, object]) -> str:
+    said = text(item, "cause", 40)
+    return said if not said or said in AGENT_CAUSES else Cause.EXIT.value
+
+
+def _end_of(data: Mapping[str, object], key: str, limit: int) -> str:
+    """The last `limit` characters: of a log, the end is what matters."""
+    value = data.get(key)
+    return clean(value[-limit:]) if isinstance(value, str) else ""
+
+
+def _end_facts(item: object) -> EndFacts | None:
+    if not isinstance(item, dict):
+        return None
+    return EndFacts(
+        at=moment(item, "at"),
+        cpu_percent=number(item, "cpu_percent"),
+        memory_used_bytes=integer(item, "memory_used_bytes"),
+        disk_free_bytes=integer(item, "disk_free_bytes"),
+    )
+
+
+def _leftovers(items: object) -> tuple[Leftover, ...] | None:
+    """What is left over on the host; None when the heartbeat does not speak of it.
+
+    An entry without a name or of a kind we do not know is left out: it could be neither shown
+    rightly nor cleaned.
+    """
+    if not isinstance(items, list):
+        return None
+    return tuple(
+        Leftover(
+            kind=str(item["kind"]),
+            name=text(item, "name", 200),
+            path=text(item, "path", 500),
+            pid=integer(item, "pid", high=LARGEST_INTEGER),
+            since=moment(item, "since"),
+            bytes=integer(item, "bytes"),
+        )
+        for item in items[:LEFTOVERS_LIMIT]
+        if isinstance(item, dict)
+        and item.get("kind") in LEFTOVER_KINDS
+        and text(item, "name", 200).strip()
     )
 
 

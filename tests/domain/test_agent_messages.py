@@ -10,14 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runners.agent_messages import (
+    AGENT_CAUSES,
     JOURNAL_LIMIT,
+    LEFTOVERS_LIMIT,
+    LOG_TAIL_CHARACTERS,
     SLOTS_LIMIT,
     ProtocolTooOld,
     parse_enrol,
     parse_heartbeat,
     parse_sample,
+    quiet_digest,
 )
 from runners.errors import InvalidRequest
+from runners.failure import Cause
 from runners.host_facts import Facts, apply_facts, parse_facts
 from runners.models import Host
 from runners.states import Phase
@@ -48,7 +53,9 @@ def beat(**said):
     return {"protocol": 1, "slots": [], **said}
 
 
-@pytest.mark.parametrize("name", ["heartbeat", "heartbeat.first", "heartbeat.quiet"])
+@pytest.mark.parametrize(
+    "name", ["heartbeat", "heartbeat.first", "heartbeat.quiet", "heartbeat.ended"]
+)
 def test_example_heartbeats_are_read(name):
     said = message(name)
 
@@ -168,6 +175,117 @@ def test_negative_exit_code_is_kept():
     (slot,) = parse_heartbeat(beat(slots=[a_slot(exit_code=-9)])).slots
 
     assert slot.exit_code == -9
+
+
+def a_leftover(**said):
+    return {"kind": "work-directory", "name": "77", **said}
+
+
+def test_example_of_an_end_and_of_leftovers_is_read():
+    report = parse_heartbeat(message("heartbeat.ended"))
+
+    (slot,) = report.slots
+    assert slot.end_facts
+    assert report.leftovers
+    assert (slot.cause, slot.log_tail) == ("oom", "2026-11-23 19:04:58Z: Running job: build\n")
+    assert (slot.end_facts.cpu_percent, slot.end_facts.disk_free_bytes) == (97.5, 402_000_000_000)
+    directory, process = report.leftovers
+    assert (directory.kind, directory.name, directory.pid) == ("work-directory", "77", None)
+    assert (process.kind, process.pid, process.bytes) == ("process", 4711, 96_468_992)
+    assert process.since == datetime(2026, 11, 23, 17, 30, tzinfo=UTC)
+
+
+def test_every_cause_an_agent_names_but_a_good_end_is_one_we_can_store():
+    assert AGENT_CAUSES - {"finished"} <= set(Cause.values)
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        *[(cause, cause) for cause in sorted(AGENT_CAUSES)],
+        ("", ""),
+        (None, ""),
+        (5, ""),
+        (["oom"], ""),
+        ("melted", "exit"),
+        ("host-lost", "exit"),
+        ("x" * 5000, "exit"),
+    ],
+)
+def test_cause_is_one_we_know(said, read):
+    (slot,) = parse_heartbeat(beat(slots=[a_slot(cause=said)])).slots
+
+    assert slot.cause == read
+
+
+def test_of_a_log_the_end_is_kept_and_can_be_stored():
+    tail = "a\x00b\ud800" * 5000 + "the end"
+
+    (slot,) = parse_heartbeat(beat(slots=[a_slot(log_tail=tail)])).slots
+
+    assert len(slot.log_tail) == LOG_TAIL_CHARACTERS
+    assert slot.log_tail.endswith("the end")
+    assert "\x00" not in slot.log_tail
+    assert slot.log_tail.encode("utf-8")
+
+
+@pytest.mark.parametrize("said", [None, "none", [], 5])
+def test_facts_at_the_end_that_are_no_object_read_as_not_told(said):
+    (slot,) = parse_heartbeat(beat(slots=[a_slot(facts_at_end=said, log_tail=said)])).slots
+
+    assert slot.end_facts is None
+
+
+def test_facts_at_the_end_of_wrong_types_read_as_not_known():
+    facts = {"cpu_percent": math.nan, "memory_used_bytes": -1, "disk_free_bytes": "much", "at": 5}
+
+    (slot,) = parse_heartbeat(beat(slots=[a_slot(facts_at_end=facts)])).slots
+
+    assert slot.end_facts
+    assert (slot.end_facts.cpu_percent, slot.end_facts.memory_used_bytes) == (None, None)
+    assert (slot.end_facts.disk_free_bytes, slot.end_facts.at) == (None, None)
+
+
+@pytest.mark.parametrize("said", [{}, {"leftovers": None}, {"leftovers": "none"}])
+def test_heartbeat_that_does_not_speak_of_leftovers_is_told_from_one_that_has_none(said):
+    assert parse_heartbeat(beat(**said)).leftovers is None
+    assert parse_heartbeat(beat(leftovers=[])).leftovers == ()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        5,
+        {},
+        a_leftover(name=""),
+        a_leftover(name=" "),
+        a_leftover(name=7),
+        a_leftover(kind="disk"),
+        a_leftover(kind=[]),
+    ],
+)
+def test_leftover_without_a_name_or_known_kind_is_left_out(said):
+    assert parse_heartbeat(beat(leftovers=[said])).leftovers == ()
+
+
+def test_leftovers_are_bounded_in_number_and_size():
+    said = a_leftover(name="\x00" * 5000, path="p" * 5000, pid=2**40, since="once", bytes=-1)
+
+    leftovers = parse_heartbeat(beat(leftovers=[said] * (LEFTOVERS_LIMIT + 50))).leftovers
+
+    assert leftovers
+    assert len(leftovers) == LEFTOVERS_LIMIT
+    assert (len(leftovers[0].name), len(leftovers[0].path)) == (200, 500)
+    assert (leftovers[0].pid, leftovers[0].since, leftovers[0].bytes) == (None, None, None)
+
+
+def test_news_of_a_cause_or_of_leftovers_is_not_quiet_and_a_measurement_is():
+    quiet = quiet_digest(beat(slots=[a_slot()]))
+
+    assert quiet_digest(beat(slots=[a_slot(cause="oom")])) != quiet
+    assert quiet_digest(beat(slots=[a_slot()], leftovers=[])) != quiet
+    assert quiet_digest(beat(slots=[a_slot()], leftovers=[a_leftover()])) != quiet
+    assert quiet_digest(beat(slots=[a_slot(cpu_percent=5, facts_at_end={})])) == quiet
 
 
 def test_sample_that_is_not_a_number_reads_as_nothing_used():
