@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from django.db.models import TextChoices
@@ -55,3 +57,19 @@ CLASS_OF: Final[dict[Cause, FailureClass]] = {
     Cause.FORCED: FailureClass.INFRASTRUCTURE,
     Cause.OTHER: FailureClass.RUNNER,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What the host said of a runner's end; empty where the host said nothing.
+
+    `was_phase` is what it did before, `log_tail` its last output, `facts` the host's figures of
+    that second by name (units in the names).
+    """
+
+    was_phase: str = ""
+    log_tail: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+NOTHING_TOLD: Final = End()

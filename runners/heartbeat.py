@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F
 
-from runners import audit, lifecycle, tokens
+from runners import audit, fleet, lifecycle, tokens
 from runners.agent_messages import (
     Report,
     SampleReport,
@@ -26,6 +26,7 @@ from runners.agent_messages import (
 )
 from runners.audit import Actor
 from runners.errors import Gone, IllegalTransition, NotPermitted, StaleState
+from runners.failure import Cause
 from runners.host_facts import apply_facts
 from runners.models import Event, Host, Runner, RunnerPackage, Sample
 from runners.states import PROCESS_ENDED, SERVING, GitHubStatus, Phase, RunnerState
@@ -147,7 +148,7 @@ def receive(host: Host, token: str, report: Report, *, policy: Policy, now: date
     new_token = _rotate_token(host)
     strays = _told_to_stop(host, report, seen)
     runners = [runner for runner in runners if runner.slot is not None]
-    packages = _packages(host, runners)
+    packages = {} if _admission_closed(runners) else _packages(host, runners)
     moving = any(_in_motion(runner) for runner in runners)
     if not moving and not strays and not new_token:
         _note_quiet(host, report)
@@ -296,9 +297,11 @@ def _conclude(runner: Runner, was: Phase, *, now: datetime, by: Actor) -> None:
         if runner.github_deleted_at is None:
             lifecycle.wake_reconcile(runner.scope_id)
     elif phase == Phase.FAILED and state in SERVING:
-        lifecycle.fail(runner, reason=runner.phase_reason or "Could not start", now=now, by=by)
+        reason = runner.phase_reason or "Could not start"
+        lifecycle.fail(runner, cause=Cause.OTHER, reason=reason, now=now, by=by)
     elif phase == Phase.GONE and state in SERVING:
-        lifecycle.fail(runner, reason="Its host does not have it any more", now=now, by=by)
+        reason = "Its host does not have it any more"
+        lifecycle.fail(runner, cause=Cause.STATE_LOST, reason=reason, now=now, by=by)
     elif phase in (Phase.EXITED, Phase.FAILED, Phase.GONE) and state == RunnerState.DRAINING:
         if was != phase:
             lifecycle.wake_reconcile(runner.scope_id)
@@ -319,7 +322,7 @@ def _conclude_ephemeral_exit(
             lifecycle.wake_reconcile(runner.scope_id)
     else:
         reason = runner.phase_reason or f"Exited with code {runner.exit_code}"
-        lifecycle.fail(runner, reason=reason, now=now, by=by)
+        lifecycle.fail(runner, cause=Cause.EXIT, reason=reason, now=now, by=by)
 
 
 def _read_journal(host: Host, report: Report, seen: dict[int, Runner]) -> None:

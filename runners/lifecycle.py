@@ -17,9 +17,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django_q.tasks import async_task
 
-from runners import audit, placement
+from runners import audit, fleet, placement, postmortems
 from runners.audit import Actor
 from runners.errors import IllegalTransition, InvalidRequest, NoCapacity, StaleState
+from runners.failure import NOTHING_TOLD, Cause, End
 from runners.models import Event, Host, Label, Pool, Runner, Scope
 from runners.states import TRANSITIONS, RunnerState
 
@@ -86,8 +87,9 @@ def provision(order: Order, *, by: Actor, reason: str, now: datetime) -> list[Ru
     """Create runners in `provisioning`, each holding one slot of a host, all or none.
 
     Raises InvalidRequest for labels, counts or names that GitHub or we refuse, NoCapacity when the
-    hosts that can serve the labels have too few free slots.
+    hosts that can serve the labels have too few free slots, Quiesced while the fleet admits none.
     """
+    fleet.require_open()
     labels = clean_labels(order.labels)
     if not 1 <= order.count <= COUNT_LIMIT:
         raise InvalidRequest(f"Ask for between 1 and {COUNT_LIMIT} runners at a time.")
@@ -250,10 +252,21 @@ def activate(runner: Runner, *, now: datetime, by: Actor) -> Event:
     return event
 
 
-def fail(runner: Runner, *, reason: str, now: datetime, by: Actor) -> Event:
-    """The runner cannot go on; the reason is what its page shows."""
+def fail(
+    runner: Runner,
+    *,
+    cause: Cause,
+    reason: str,
+    now: datetime,
+    by: Actor,
+    end: End = NOTHING_TOLD,
+) -> Event:
+    """The runner cannot go on; cause and reason are what its page shows, with a postmortem."""
     with transaction.atomic():
         event = transition(runner, RunnerState.FAILED, by=by, reason=reason, now=now)
+        Runner.objects.filter(pk=runner.pk).update(failure_cause=cause)
+        runner.failure_cause = cause
+        postmortems.write(runner, cause=cause, words=reason, end=end, now=now)
         if runner.pool_id is not None:
             _hold_back_pool(runner.pool_id, now)
         wake_reconcile(runner.scope_id)

@@ -17,6 +17,7 @@ from django.db import transaction
 from runners import audit, lifecycle
 from runners.audit import Actor
 from runners.errors import IllegalTransition, StaleState
+from runners.failure import Cause
 from runners.github.errors import (
     GitHubError,
     NotFound,
@@ -233,7 +234,7 @@ def _step_provisioning(runner: Runner, scope: Scope, deadlines: Deadlines, *, no
         lifecycle.activate(runner, now=now, by=BY)
         return 1
     if runner.phase == Phase.UNSEEN and (reason := _no_package(runner, scope)):
-        lifecycle.fail(runner, reason=reason, now=now, by=BY)
+        lifecycle.fail(runner, cause=Cause.NO_PACKAGE, reason=reason, now=now, by=BY)
         return 1
     host_silent = runner.host.offline_after is None or runner.host.offline_after <= now
     late = now >= runner.state_changed_at + deadlines.start
@@ -242,6 +243,7 @@ def _step_provisioning(runner: Runner, scope: Scope, deadlines: Deadlines, *, no
         doing = runner.get_phase_display().lower()
         lifecycle.fail(
             runner,
+            cause=Cause.START_DEADLINE,
             reason=f"Not online at GitHub within {seconds} s; the host last said: {doing}.",
             now=now,
             by=BY,

@@ -6,6 +6,7 @@ import pytest
 
 from runners import lifecycle
 from runners.errors import IllegalTransition, InvalidRequest, StaleState
+from runners.failure import Cause
 from runners.models import Event, Host, Pool, Runner
 from runners.states import RunnerState
 from tests.factories import NOW, PoolFactory, RunnerFactory
@@ -238,7 +239,7 @@ def test_each_failure_holds_the_pool_back_longer_up_to_ten_minutes(ada):
     waits = []
     for slot in range(1, 13):
         runner = RunnerFactory(starting=True, pool=pool, slot=slot)
-        lifecycle.fail(runner, reason="Image is broken", now=NOW, by=ada)
+        lifecycle.fail(runner, cause=Cause.OTHER, reason="Image is broken", now=NOW, by=ada)
         pool.refresh_from_db()
         waits.append((pool.backoff_until - NOW).total_seconds())
 
@@ -249,7 +250,7 @@ def test_each_failure_holds_the_pool_back_longer_up_to_ten_minutes(ada):
 def test_failure_keeps_its_reason_and_wakes_the_worker(ada, queued):
     runner = RunnerFactory(starting=True)
 
-    lifecycle.fail(runner, reason="SHA-256 differs", now=NOW, by=ada)
+    lifecycle.fail(runner, cause=Cause.OTHER, reason="SHA-256 differs", now=NOW, by=ada)
 
     assert (stored(runner).state, stored(runner).state_reason) == ("failed", "SHA-256 differs")
     assert queued() == [reconcile_of(runner)]
@@ -262,7 +263,7 @@ def test_failure_that_loses_its_race_does_not_hold_the_pool_back(ada):
     move_elsewhere(runner, RunnerState.REMOVING)
 
     with pytest.raises(StaleState):
-        lifecycle.fail(runner, reason="", now=NOW, by=ada)
+        lifecycle.fail(runner, cause=Cause.OTHER, reason="", now=NOW, by=ada)
 
     pool.refresh_from_db()
     assert (pool.consecutive_failures, pool.backoff_until) == (0, None)

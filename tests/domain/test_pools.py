@@ -6,6 +6,7 @@ import pytest
 
 from runners import leases, lifecycle, pools, tasks
 from runners.audit import Actor
+from runners.failure import Cause
 from runners.models import Event, Pool, Runner
 from runners.registry import path_of
 from runners.states import Phase, RunnerState
@@ -121,7 +122,7 @@ def test_pool_whose_starts_fail_waits_and_then_tries_again():
     HostFactory(slots=4)
     pool = PoolFactory(min_idle=1)
     top_up()
-    lifecycle.fail(live(pool).get(), reason="No image", now=NOW, by=BY)
+    lifecycle.fail(live(pool).get(), cause=Cause.OTHER, reason="No image", now=NOW, by=BY)
 
     plan = top_up(NOW + timedelta(seconds=9)).plan
     assert plan.decisions[0].start == 0
