@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from fleetui.env import ConfigurationError
@@ -54,18 +55,34 @@ def _read_or_create(key_file: Path) -> str:
         ) from None
 
 
+def write_keys(key_file: Path, keys: Sequence[str]) -> None:
+    """Put these keys in the place of those in the file, first one first."""
+    draft = _draft(key_file, "\n".join(keys) + "\n")
+    draft.replace(key_file)
+
+
 def _create(key_file: Path) -> None:
     """Write a whole key under a name of our own, then link it: of many that race, one key wins."""
+    draft = _draft(key_file, secrets.token_urlsafe(48) + "\n")
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, key_file)
+    finally:
+        draft.unlink()
+
+
+def _draft(key_file: Path, text: str) -> Path:
+    """The text in a file beside `key_file`, on disk and readable by its owner alone."""
     # The folder holds the database too, with its sessions and password hashes
     key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = key_file.with_name(f".{key_file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(secrets.token_urlsafe(48) + "\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, key_file)
-    finally:
+    except BaseException:
         draft.unlink()
+        raise
+    return draft

@@ -50,6 +50,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "user.deactivate": ("removed", "Switched off member"),
     "user.activate": ("success", "Switched on member"),
     "user.link": ("info", "Made a password link for member"),
+    "fleet.backup": ("info", "Made a backup of"),
+    "fleet.restore": ("warning", "Restored a backup of"),
     "worker.restart": ("warning", "Restarted the queue's worker"),
 }
 
