@@ -59,6 +59,19 @@ class RunnerQuerySet(QuerySet["Runner"]):
         )
         return self.filter(Q(state__in=LIVE) | failed | late)
 
+    def perhaps_busy(self) -> Self:
+        """Runners that may show as busy: a cheap look before their word is computed."""
+        return self.filter(Q(phase=Phase.BUSY) | Q(github_busy=True), state=RunnerState.ACTIVE)
+
+    def perhaps_down(self) -> Self:
+        """Runners that may show as failed or offline: a cheap look before their word is
+        computed."""
+        return self.current().filter(
+            Q(state=RunnerState.FAILED)
+            | Q(phase__in=PROCESS_ENDED)
+            | Q(github_status__in=[GitHubStatus.OFFLINE, GitHubStatus.ABSENT])
+        )
+
     def for_fleet_map(self, host_ids: Iterable[int]) -> Self:
         """Runners that hold a slot of these hosts, with what a window of the map shows."""
         return self.filter(host_id__in=list(host_ids), slot__isnull=False).only(

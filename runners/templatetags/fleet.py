@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Final, Protocol, TypedDict
 
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.html import conditional_escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
 
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86400
+# Icons and glyphs are few and drawn hundreds of times a page.
+_DRAWINGS_KEPT: Final = 512
 # Words that share the picture of another word.
 _SAME_GLYPH: Final = {
     "in_progress": "running",
@@ -40,6 +43,11 @@ class StateContext(TypedDict):
 @register.simple_tag
 def icon(name: str, css_class: str = "") -> SafeString:
     """Draw an interface icon; decorative, so the words beside it must say the same."""
+    return _drawn_icon(name, css_class)
+
+
+@lru_cache(maxsize=_DRAWINGS_KEPT)
+def _drawn_icon(name: str, css_class: str) -> SafeString:
     return format_html(
         '<svg class="{}" aria-hidden="true"><use href="{}#i-{}"></use></svg>',
         f"icon {css_class}".strip(),
@@ -51,7 +59,11 @@ def icon(name: str, css_class: str = "") -> SafeString:
 @register.simple_tag
 def glyph(state: str | Enum, name: str = "") -> SafeString:
     """Draw the glyph of a state; with `name` it speaks for itself, without it is decoration."""
-    value = str(getattr(state, "value", state))
+    return _drawn_glyph(str(getattr(state, "value", state)), name)
+
+
+@lru_cache(maxsize=_DRAWINGS_KEPT)
+def _drawn_glyph(value: str, name: str) -> SafeString:
     href = f"{static('icons.svg')}#g-{_SAME_GLYPH.get(value, value)}"
     if name:
         return format_html(
@@ -89,7 +101,7 @@ def slot_windows(slots: Iterable[SlotLike]) -> SafeString:
 
     A tag and not a partial: a map of hundreds of windows is drawn on every poll.
     """
-    return format_html_join("", "{}", ((_window(slot),) for slot in slots))
+    return mark_safe("".join(map(_window, slots)))  # noqa: S308 - each is made by format_html
 
 
 def _window(slot: SlotLike) -> SafeString:
@@ -98,12 +110,11 @@ def _window(slot: SlotLike) -> SafeString:
             '<span class="slot" data-state="{}" title="{}"></span>', slot.state, slot.title
         )
     return format_html(
-        '<a class="slot{}" data-state="{}" href="{}" title="{}" aria-label="{}">{}</a>',
+        '<a class="slot{0}" data-state="{1}" href="{2}" title="{3}" aria-label="{3}">{4}</a>',
         "" if slot.percent is None else f" v{slot.percent}",
         slot.state,
         slot.url,
-        slot.title,
-        slot.title,
+        conditional_escape(slot.title),
         glyph(slot.glyph) if slot.glyph else "",
     )
 

@@ -77,7 +77,7 @@ def _runners(now: datetime) -> Iterable[Concern]:
     """Failed and offline runners: the newest by name, the rest as a number."""
     bad = (DisplayState.FAILED, DisplayState.OFFLINE)
     rows = (
-        Runner.objects.current()
+        Runner.objects.perhaps_down()
         .with_display_state(now)
         .filter(Q(display__in=bad))
         .select_related("host")

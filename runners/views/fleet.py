@@ -189,7 +189,7 @@ def _legend(displays: Counter[str]) -> list[StateCount]:
 
 def _racks(hosts: int, now: datetime) -> list[Rack]:
     """The map, by name; of more hosts than it shows, those in trouble come first."""
-    rows = Host.objects.in_service().with_state(now)
+    rows = Host.objects.for_placement().with_state(now)
     if hosts > RACKS_SHOWN:
         calm = Case(When(Q(state=HostState.ONLINE), then=Value(1)), default=Value(0))
         rows = rows.order_by(calm, "name")
@@ -203,7 +203,9 @@ def _waiting(now: datetime) -> list[JobRow]:
 
 def _running(now: datetime) -> list[RunnerRow]:
     """The runners at work longest."""
-    at_work = Runner.objects.with_display_state(now).filter(Q(display=DisplayState.BUSY))
+    at_work = (
+        Runner.objects.perhaps_busy().with_display_state(now).filter(Q(display=DisplayState.BUSY))
+    )
     longest = at_work.order_by("job_started_at", "pk").values_list("pk", flat=True)
     return runner_rows(longest[:RUNNING_SHOWN], now=now)
 

@@ -5,10 +5,12 @@ Read only; two queries however many hosts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from django.urls import reverse
 
 from runners.models import Host, Runner
 from runners.states import DisplayState, HostState
@@ -60,10 +62,19 @@ def racks(hosts: Sequence[Host], *, now: datetime) -> list[Rack]:
     for runner in Runner.objects.for_fleet_map(list(holders)):
         runner.host = by_pk[runner.host_id]
         holders[runner.host_id][runner.slot or 0] = runner
-    return [_rack(host, holders[host.pk], now) for host in hosts]
+    address = _runner_address()
+    return [_rack(host, holders[host.pk], now, address) for host in hosts]
 
 
-def _rack(host: Host, holders: dict[int, Runner], now: datetime) -> Rack:
+def _runner_address() -> Callable[[int], str]:
+    """Return what gives a runner's address; the resolver is asked once, not for every window."""
+    before, _, after = reverse("runner-detail", args=[0]).rpartition("0")
+    return lambda pk: f"{before}{pk}{after}"
+
+
+def _rack(
+    host: Host, holders: dict[int, Runner], now: datetime, address: Callable[[int], str]
+) -> Rack:
     state = host.state_at(now)
     displays = {slot: runner.display_at(now) for slot, runner in holders.items()}
     numbers = sorted({*range(1, host.slots + 1), *holders})
@@ -71,7 +82,9 @@ def _rack(host: Host, holders: dict[int, Runner], now: datetime) -> Rack:
         host=host,
         state=state,
         architecture="gpu" if host.gpus else host.architecture,
-        slots=[_slot(holders.get(number), displays.get(number), now) for number in numbers],
+        slots=[
+            _slot(holders.get(number), displays.get(number), now, address) for number in numbers
+        ],
         columns=_columns(len(numbers)),
         cpu_percent=None if host.cpu_percent is None else min(100, round(host.cpu_percent)),
         memory_percent=_share(host.memory_used_bytes, host.memory_bytes),
@@ -94,7 +107,12 @@ def _share(used: int | None, total: int | None) -> int | None:
     return min(100, round(used * 100 / total))
 
 
-def _slot(runner: Runner | None, display: DisplayState | None, now: datetime) -> Slot:
+def _slot(
+    runner: Runner | None,
+    display: DisplayState | None,
+    now: datetime,
+    address: Callable[[int], str],
+) -> Slot:
     if runner is None or display is None:
         return Slot(state="free", title="Free slot")
     title = f"{runner.name} — {display.label}"
@@ -105,7 +123,7 @@ def _slot(runner: Runner | None, display: DisplayState | None, now: datetime) ->
     return Slot(
         state=display.value,
         title=title,
-        url=runner.get_absolute_url(),
+        url=address(runner.pk),
         percent=100 if display == DisplayState.BUSY else None,
         glyph=_SLOT_GLYPH.get(display, ""),
     )

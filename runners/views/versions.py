@@ -11,7 +11,18 @@ from typing import Final, TypeVar
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
-from django.db.models import Count, IntegerField, Max, Model, Q, QuerySet, Subquery, Value
+from django.db.models import (
+    Count,
+    IntegerField,
+    Max,
+    Model,
+    Q,
+    QuerySet,
+    Subquery,
+    TextField,
+    Value,
+)
+from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -33,14 +44,19 @@ def fleet_version(request: HttpRequest) -> str:
     open_jobs = Job.objects.exclude(status=Job.Status.COMPLETED)
     rows = _user_row(request).annotate(
         last_event=Subquery(Event.objects.order_by("-pk").values("pk")[:1]),
-        moved=_one(runners, Max("state_changed_at")),
-        observed=_one(runners, Max("observed_at")),
-        online=_one(runners, Count("pk", filter=Q(github_status=GitHubStatus.ONLINE))),
-        busy=_one(runners, Count("pk", filter=Q(github_busy=True))),
-        late=_one(hosts, Count("pk", filter=Q(late_after__lte=now))),
-        offline=_one(hosts, Count("pk", filter=Q(offline_after__lte=now))),
-        jobs=_one(open_jobs, Count("pk")),
-        job_seen=_one(open_jobs, Max("seen_at")),
+        runners=_together(
+            runners,
+            Max("state_changed_at"),
+            Max("observed_at"),
+            Count("pk", filter=Q(github_status=GitHubStatus.ONLINE)),
+            Count("pk", filter=Q(github_busy=True)),
+        ),
+        hosts=_together(
+            hosts,
+            Count("pk", filter=Q(late_after__lte=now)),
+            Count("pk", filter=Q(offline_after__lte=now)),
+        ),
+        jobs=_together(open_jobs, Count("pk"), Max("seen_at")),
     )
     return _digest(rows, _bucket(now))
 
@@ -70,7 +86,14 @@ def _user_row(request: HttpRequest) -> QuerySet[User]:
     return User.objects.filter(pk=str(request.session[SESSION_KEY]), is_active=True)
 
 
-def _one(rows: QuerySet[M], number: Count | Max) -> Subquery:
+def _together(rows: QuerySet[M], *numbers: Count | Max) -> Subquery:
+    """These aggregates as one text, so that ten thousand rows are looked at once for all."""
+    texts = [Cast(number, TextField()) for number in numbers]
+    spaced = [part for text in texts for part in (text, Value(" "))]
+    return _one(rows, Concat(*spaced, output_field=TextField()))
+
+
+def _one(rows: QuerySet[M], number: Count | Max | Concat) -> Subquery:
     """One value: the aggregate over all of `rows`."""
     every = rows.order_by().annotate(every=Value(1, output_field=IntegerField()))
     return Subquery(every.values("every").annotate(number=number).values("number"))
