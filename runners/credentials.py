@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TypeVar
 
 from django.db import IntegrityError, transaction
+from django.db.models import F, ProtectedError
 
 from runners import audit
 from runners.audit import Actor
@@ -15,7 +17,7 @@ from runners.errors import InvalidRequest
 from runners.github.auth import AppAuth, Auth, TokenAuth, kind_of_token
 from runners.github.errors import BadCredential
 from runners.github.urls import checked_api_base
-from runners.github.verdicts import Verdict
+from runners.github.verdicts import Verdict, VerdictCode
 from runners.models import Credential, Event, Scope
 from runners.vault import Vault
 
@@ -89,16 +91,20 @@ def replace_secret(
 
 
 def note_verdict(credential: Credential, verdict: Verdict, *, by: Actor, now: datetime) -> None:
-    """Write down what the check said; an event only when the verdict changed."""
+    """Write down what the check said; an event only when the verdict changed.
+
+    GitHub tells the end of a token, never of an App's key: a date on one is a person's.
+    """
     was = credential.verdict
     code = verdict.code.value
+    is_app = credential.kind == Credential.Kind.APP
     with transaction.atomic():
         Credential.objects.filter(pk=credential.pk).update(
             verdict=code,
             verdict_message=verdict.message,
             verdict_fix=verdict.fix,
             verdict_at=now,
-            expires_at=verdict.expires_at,
+            expires_at=F("expires_at") if is_app else _end_told(credential, verdict),
         )
         if was != code:
             audit.record(
@@ -111,6 +117,74 @@ def note_verdict(credential: Credential, verdict: Verdict, *, by: Actor, now: da
                 reason=verdict.message,
             )
     credential.refresh_from_db()
+
+
+def note_token_expiry(credential_id: int, expires_at: datetime) -> None:
+    """Write down when a token ends, as GitHub's answers tell."""
+    Credential.objects.filter(pk=credential_id, kind=Credential.Kind.TOKEN).exclude(
+        expires_at=expires_at
+    ).update(expires_at=expires_at)
+
+
+def set_replace_by(
+    credential: Credential, day: date | None, *, by: Actor, now: datetime
+) -> Event | None:
+    """Say by when an App's key is to be replaced, by our own rule; None takes the date away.
+
+    None, and no event, when that was so already. Raises InvalidRequest for a token, whose end
+    GitHub tells, and for a day that is over.
+    """
+    if credential.kind != Credential.Kind.APP:
+        raise InvalidRequest("GitHub tells when a token ends. Only an App's key takes a date.")
+    if day is not None and day <= now.date():
+        raise InvalidRequest("That day is not ahead. Give a later one.")
+    was = credential.expires_at
+    became = datetime.combine(day, time(), UTC) if day else None
+    if was == became:
+        return None
+    with transaction.atomic():
+        Credential.objects.filter(pk=credential.pk).update(expires_at=became)
+        event = audit.record(
+            credential,
+            "credential.replace-by",
+            by=by,
+            at=now,
+            was=f"{was:%Y-%m-%d}" if was else "",
+            became=f"{became:%Y-%m-%d}" if became else "",
+        )
+    credential.expires_at = became
+    return event
+
+
+def remove(credential: Credential, *, by: Actor, reason: str, now: datetime) -> Event:
+    """Forget a credential and its secret. Raises InvalidRequest, naming them, while scopes use it.
+
+    GitHub is told nothing: the token itself is revoked there.
+    """
+    try:
+        with transaction.atomic():
+            event = audit.record(credential, "credential.remove", by=by, at=now, reason=reason)
+            Credential.objects.filter(pk=credential.pk).delete()
+    except ProtectedError as error:
+        users = ", ".join(credential.scopes.values_list("slug", flat=True))
+        raise InvalidRequest(
+            f"{credential.name} speaks for {users}. Remove that first, or replace the secret."
+        ) from error
+    return event
+
+
+def days_left(credential: Credential, now: datetime) -> int | None:
+    """Whole days until the credential ends, negative when it has; None when no end is known."""
+    if credential.expires_at is None:
+        return None
+    return math.floor((credential.expires_at - now) / timedelta(days=1))
+
+
+def _end_told(credential: Credential, verdict: Verdict) -> datetime | None:
+    """A check that did not get through has not heard that the token has no end."""
+    if verdict.code is VerdictCode.UNKNOWN:
+        return credential.expires_at
+    return verdict.expires_at
 
 
 def rotate_encryption(*, vault: Vault, by: Actor, now: datetime) -> int:

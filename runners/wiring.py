@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
+from runners import credentials
 from runners.credentials import NewCredential, auth_for, checked_url
 from runners.github.auth import AppAuth, Auth, TokenAuth
 from runners.github.cache import ConditionalCache
@@ -41,12 +42,13 @@ def github_client(scope: Scope) -> GitHubClient:
 
 
 def client_for(credential: Credential) -> GitHubClient:
-    """A client for this credential; its budget is noted on the row as answers come in."""
+    """A client for this credential; its budget and its end are noted as answers come in."""
     return GitHubClient(
         base_url=credential.api_url,
         auth=_auth(credential),
         cache=_cache,
         on_budget=lambda budget: _note_budget(credential.pk, budget),
+        on_token_expiry=lambda at: credentials.note_token_expiry(credential.pk, at),
     )
 
 

@@ -38,6 +38,10 @@ def ignore_budget(budget: Budget) -> None:
     """The budget listener of a client that was given none."""
 
 
+def ignore_expiry(expires_at: datetime) -> None:
+    """The listener for a token's end of a client that was given none."""
+
+
 class GitHubClient(
     RunnerEndpoints,
     RunnerGroupEndpoints,
@@ -51,7 +55,8 @@ class GitHubClient(
 
     `base_url` is an API base (`urls.api_base_url`); `auth` None means anonymous. A read waits and
     repeats for at most `max_wait_seconds` in all before its error is raised; `on_budget` hears
-    every budget GitHub tells. `session` is best an `http.PlainSession`. Raises ValueError for a
+    every budget GitHub tells, `on_token_expiry` the end of the token in use, again when it changes.
+    `session` is best an `http.PlainSession`. Raises ValueError for a
     base address that must not get a credential.
     """
 
@@ -66,6 +71,7 @@ class GitHubClient(
         max_wait_seconds: float = DEFAULT_MAX_WAIT_SECONDS,
         cache: ConditionalCache | None = None,
         on_budget: Callable[[Budget], None] = ignore_budget,
+        on_token_expiry: Callable[[datetime], None] = ignore_expiry,
         times: Times | None = None,
     ) -> None:
         super().__init__(
@@ -78,6 +84,7 @@ class GitHubClient(
                 max_wait_seconds=max_wait_seconds,
                 cache=ConditionalCache() if cache is None else cache,
                 on_budget=on_budget,
+                on_token_expiry=on_token_expiry,
                 times=Times() if times is None else times,
             )
         )

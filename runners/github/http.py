@@ -1,7 +1,8 @@
 """One request and its answer on the wire: time-outs, bounded bodies, redirects by hand.
 
-Knows `requests` and nothing of limits, caches or repeats (`transport.py`), and writes nothing to a
-log. Redirects repeat the same method, for `requests` would turn a redirected POST into a GET; the
+What one call may wait is an `Allowance`, shared by all its tries: time-outs never add up. Knows
+`requests` and nothing of limits, caches or repeats (`transport.py`), and writes nothing to a log.
+Redirects repeat the same method, for `requests` would turn a redirected POST into a GET; the
 Authorization header stays with the host it was made for.
 Source: GitHub Docs "Best practices for using the REST API", section on redirects.
 """
@@ -9,21 +10,28 @@ Source: GitHub Docs "Best practices for using the REST API", section on redirect
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import SSLError as WireSSLError
+from urllib3.exceptions import TimeoutError as WireTimeout
 
 from .errors import BadAnswer, GitHubError, GitHubUnavailable
 from .urls import is_loopback
 
 CONNECT_TIMEOUT_SECONDS = 5.0
-READ_TIMEOUT_SECONDS = 20.0
-BODY_DEADLINE_SECONDS = 60.0
+# GitHub gives a request up itself after 10 s.
+READ_TIMEOUT_SECONDS = 10.0
+CALL_DEADLINE_SECONDS = 15.0
+DOWNLOAD_DEADLINE_SECONDS = 60.0
+# With less left another try could not succeed, only hide what the last one said.
+LEAST_TRY_SECONDS = 0.5
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_REDIRECTS = 5
 CHUNK_BYTES = 64 * 1024
@@ -39,11 +47,46 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long to wait: for a connection, for the next bytes, for a whole body."""
+    """How long to wait: for a connection, for the next bytes, for one call with all its tries, and
+    for the body of a download."""
 
     connect_seconds: float = CONNECT_TIMEOUT_SECONDS
     read_seconds: float = READ_TIMEOUT_SECONDS
-    body_seconds: float = BODY_DEADLINE_SECONDS
+    call_seconds: float = CALL_DEADLINE_SECONDS
+    download_seconds: float = DOWNLOAD_DEADLINE_SECONDS
+
+
+class Allowance:
+    """The seconds that one call may still spend waiting for GitHub.
+
+    Tries, their redirects and the pauses between them draw on it; waits that GitHub itself asked
+    for do not, they have a bound of their own.
+    """
+
+    def __init__(self, times: Times) -> None:
+        self.times = times
+        self.left_seconds = times.call_seconds
+
+    def covers(self, pause_seconds: float) -> bool:
+        """Whether another try is worth it after such a pause."""
+        return self.left_seconds - pause_seconds >= LEAST_TRY_SECONDS
+
+    def spend(self, seconds: float) -> None:
+        """Take a pause from it."""
+        self.left_seconds -= seconds
+
+    @contextmanager
+    def spending(self) -> Iterator[None]:
+        """Take from it what the block lasts."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spend(time.monotonic() - began)
+
+    def at_most(self, seconds: float) -> float:
+        """A time-out of `seconds`, or less where less is left; never 0, which means "for ever"."""
+        return max(min(seconds, self.left_seconds), 0.01)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +148,16 @@ def origin_of(url: str) -> tuple[str, str, int | None]:
 
 
 def exchange(
-    session: requests.Session, request: WireRequest, times: Times, sink: Sink | None = None
+    session: requests.Session, request: WireRequest, allowance: Allowance, sink: Sink | None = None
 ) -> WireAnswer:
     """Send a request and follow its redirects; a 200 goes to `sink` where there is one.
 
-    Raises GitHubUnavailable when no whole answer came, BadAnswer for a redirect not to be followed
-    or a body over `max_bytes`.
+    Raises GitHubUnavailable when no whole answer came in time, BadAnswer for a redirect not to be
+    followed or a body over `max_bytes`.
     """
     for _ in range(MAX_REDIRECTS + 1):
-        answer = _round_trip(session, request, times, sink)
+        with allowance.spending():
+            answer = _round_trip(session, request, allowance, sink)
         if answer.status not in REDIRECT_STATUSES:
             return answer
         request = _redirected(request, answer)
@@ -152,8 +196,10 @@ def _redirected(request: WireRequest, answer: WireAnswer) -> WireRequest:
 
 
 def _round_trip(
-    session: requests.Session, request: WireRequest, times: Times, sink: Sink | None
+    session: requests.Session, request: WireRequest, allowance: Allowance, sink: Sink | None
 ) -> WireAnswer:
+    times = allowance.times
+    deadline = time.monotonic() + allowance.left_seconds
     # Errors are raised "from None": those of requests quote the address, which may hold a code.
     try:
         with session.request(
@@ -162,24 +208,30 @@ def _round_trip(
             headers=dict(request.headers),
             data=request.body,
             auth=_SetHeader(request.authorization),
-            timeout=(times.connect_seconds, times.read_seconds),
+            timeout=(
+                allowance.at_most(times.connect_seconds),
+                allowance.at_most(times.read_seconds),
+            ),
             allow_redirects=False,
             stream=True,
         ) as response:
-            to_sink = sink is not None and response.status_code == 200
-            body = _read_body(response, request, times, sink if to_sink else None)
+            to_sink = sink if response.status_code == 200 else None
+            if to_sink is not None:
+                deadline = time.monotonic() + times.download_seconds
+            body = _read_body(response, request, deadline, to_sink)
             return WireAnswer(response.status_code, response.headers, body, request.url)
-    except requests.RequestException as err:
+    except (requests.RequestException, HTTPError) as err:
         raise _no_answer(err, request) from None
 
 
 def _read_body(
-    response: requests.Response, request: WireRequest, times: Times, sink: Sink | None
+    response: requests.Response, request: WireRequest, deadline: float, sink: Sink | None
 ) -> bytes:
-    deadline = time.monotonic() + times.body_seconds
+    """Read to the end, or raise; `deadline` is by the monotonic clock."""
     kept = bytearray()
     size = 0
-    for chunk in response.iter_content(CHUNK_BYTES):
+    # What has come, not a full buffer: a body that trickles must not outlast the deadline.
+    while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
         size += len(chunk)
         if size > request.max_bytes:
             raise BadAnswer(
@@ -190,7 +242,7 @@ def _read_body(
             )
         if time.monotonic() > deadline:
             raise GitHubUnavailable(
-                f"GitHub's answer did not end within {times.body_seconds:.0f} s.",
+                "GitHub began to answer and did not end in time. It will be asked again.",
                 may_have_happened=not request.is_read,
                 operation=request.operation,
                 status=response.status_code,
@@ -202,16 +254,16 @@ def _read_body(
     return bytes(kept)
 
 
-def _no_answer(err: requests.RequestException, request: WireRequest) -> GitHubError:
+def _no_answer(err: requests.RequestException | HTTPError, request: WireRequest) -> GitHubError:
     """Say what kept the answer away, and whether the request may have arrived."""
     host = urlsplit(request.url).hostname
-    if isinstance(err, requests.exceptions.SSLError):
+    if isinstance(err, requests.exceptions.SSLError | WireSSLError):
         reason, arrived = f"the certificate of {host} is not trusted, or TLS failed", False
     elif isinstance(err, requests.exceptions.ProxyError):
         reason, arrived = "the proxy did not let it through", False
     elif isinstance(err, requests.exceptions.ConnectTimeout) or _never_connected(err):
         reason, arrived = f"no connection to {host} could be made", False
-    elif isinstance(err, requests.exceptions.Timeout):
+    elif isinstance(err, requests.exceptions.Timeout | WireTimeout):
         reason, arrived = f"{host} did not answer in time", True
     else:
         reason, arrived = f"the connection to {host} broke before the answer was whole", True
@@ -223,6 +275,6 @@ def _no_answer(err: requests.RequestException, request: WireRequest) -> GitHubEr
     )
 
 
-def _never_connected(err: requests.RequestException) -> bool:
+def _never_connected(err: Exception) -> bool:
     cause = err.args[0] if err.args else None
     return isinstance(getattr(cause, "reason", None), NewConnectionError)

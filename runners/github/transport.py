@@ -1,8 +1,8 @@
 """The way to GitHub for one thread: credential, budget, waiting, repeats, 304s and pages.
 
 Reads may be repeated, with jitter; changes are sent once, ever. Waits honour what GitHub asked for
-and are bounded. Nothing here knows an endpoint. Operation names and statuses may be logged;
-headers, bodies and addresses never are.
+and are bounded; a GitHub that says nothing is given up after one call's allowance. Nothing here
+knows an endpoint. Operation names and statuses may be logged; headers, bodies and addresses never.
 Source: GitHub Docs "Best practices for using the REST API", "Rate limits for the REST API".
 """
 
@@ -23,10 +23,20 @@ import requests
 from .auth import Auth
 from .cache import CachedAnswer, CacheKey, ConditionalCache
 from .errors import BadAnswer, GitHubUnavailable, RateLimited, Unauthorized
-from .http import MAX_BODY_BYTES, Sink, Times, WireAnswer, WireRequest, exchange, origin_of
+from .http import (
+    MAX_BODY_BYTES,
+    Allowance,
+    Sink,
+    Times,
+    WireAnswer,
+    WireRequest,
+    exchange,
+    origin_of,
+)
 from .limits import Budget, budget_of, limit_of, server_time_of
 from .parsing import Json, parse_json
 from .refusals import error_for, read_refusal
+from .types.account import EXPIRY_HEADER, expiry_from_header
 from .types.apps import InstallationToken, parse_installation_token
 from .urls import checked_api_base
 
@@ -108,6 +118,7 @@ class Transport:
         max_wait_seconds: float,
         cache: ConditionalCache,
         on_budget: Callable[[Budget], None],
+        on_token_expiry: Callable[[datetime], None],
         times: Times,
     ) -> None:
         self.base_url = checked_api_base(base_url)
@@ -121,6 +132,8 @@ class Transport:
         self._max_wait_seconds = max_wait_seconds
         self._cache = cache
         self._on_budget = on_budget
+        self._on_token_expiry = on_token_expiry
+        self._token_expires_at: datetime | None = None
         self._times = times
         self._jitter = random.SystemRandom()
         self._blocked_until: dict[str, datetime] = {}
@@ -168,12 +181,13 @@ class Transport:
 
     def _send(self, call: Call, sink: Sink | None, extra: Mapping[str, str]) -> Answer:
         waited = self._hold_back(call)
+        allowance = Allowance(self._times)
         attempt = 0
         renewed = False
         while True:
             attempt += 1
             try:
-                return self._once(call, sink, extra)
+                return self._once(call, allowance, sink, extra)
             except Unauthorized as err:
                 # An installation token may have been revoked early: fetch another, once.
                 if renewed or err.operation == MINT_OPERATION or not self._may_renew(call):
@@ -185,8 +199,11 @@ class Transport:
                     raise
             except GitHubUnavailable:
                 pause = self._backoff_seconds(attempt)
+                if not allowance.covers(pause):
+                    raise
                 if not self._may_repeat(call, sink, attempt, waited + pause):
                     raise
+                allowance.spend(pause)
             self.counts.repeated += 1
             log.info("github %s: asking again in %.1f s", call.operation, pause)
             self._sleep(max(pause, 0.0))
@@ -239,7 +256,9 @@ class Transport:
         self._sleep(pause)
         return pause
 
-    def _once(self, call: Call, sink: Sink | None, extra: Mapping[str, str]) -> Answer:
+    def _once(
+        self, call: Call, allowance: Allowance, sink: Sink | None, extra: Mapping[str, str]
+    ) -> Answer:
         headers = {
             "Accept": call.accept,
             "User-Agent": USER_AGENT,
@@ -255,21 +274,24 @@ class Transport:
             method=call.method,
             url=self._url(call),
             headers=headers,
-            authorization=self._authorization(call),
+            authorization=self._authorization(call, allowance),
             body=body,
             max_bytes=call.max_bytes,
         )
-        return self._judge(request, self._on_the_wire(request, sink), call.is_read, sink)
+        answer = self._on_the_wire(request, allowance, sink)
+        return self._judge(request, answer, call.is_read, sink)
 
-    def _on_the_wire(self, request: WireRequest, sink: Sink | None = None) -> WireAnswer:
+    def _on_the_wire(
+        self, request: WireRequest, allowance: Allowance, sink: Sink | None = None
+    ) -> WireAnswer:
         self.counts.sent += 1
-        answer = exchange(self.session, request, self._times, sink)
+        answer = exchange(self.session, request, allowance, sink)
         self._learn(request.operation, answer)
         log.debug("github %s: status %s", request.operation, answer.status)
         return answer
 
     def _learn(self, operation: str, answer: WireAnswer) -> None:
-        """Note what every answer tells besides its content: clocks and budgets."""
+        """Note what every answer tells besides its content: clocks, a token's end, budgets."""
         server_time = server_time_of(answer.headers)
         if server_time is not None:
             self.clock_skew_seconds = (server_time - self.clock()).total_seconds()
@@ -277,6 +299,10 @@ class Transport:
                 self.auth.note_clock_skew(self.clock_skew_seconds)
         if answer.status == 304:
             self.counts.not_modified += 1
+        expires_at = expiry_from_header(answer.headers.get(EXPIRY_HEADER, ""))
+        if expires_at is not None and expires_at != self._token_expires_at:
+            self._token_expires_at = expires_at
+            self._on_token_expiry(expires_at)
         budget = budget_of(answer.headers)
         if budget is None:
             return
@@ -328,20 +354,26 @@ class Transport:
 
     # The credential.
 
-    def _authorization(self, call: Call) -> str:
+    def _authorization(self, call: Call, allowance: Allowance) -> str:
         if self.auth is None or call.anonymous:
             return ""
         if call.as_app:
             return self.auth.app_authorization(self.clock())
+
+        def mint(installation_id: int, json_web_token: str) -> InstallationToken:
+            return self._mint(installation_id, json_web_token, allowance)
+
         try:
-            return self.auth.authorization(self.clock(), self._mint)
+            return self.auth.authorization(self.clock(), mint)
         except Unauthorized:
             # GitHub refuses a signature made by a wrong clock; its answer told the right time.
             if not self.auth.clock_corrected():
                 raise
-            return self.auth.authorization(self.clock(), self._mint)
+            return self.auth.authorization(self.clock(), mint)
 
-    def _mint(self, installation_id: int, json_web_token: str) -> InstallationToken:
+    def _mint(
+        self, installation_id: int, json_web_token: str, allowance: Allowance
+    ) -> InstallationToken:
         """Swap a JSON Web Token for an installation token; harmless to repeat."""
         request = WireRequest(
             operation=MINT_OPERATION,
@@ -354,7 +386,7 @@ class Transport:
             },
             authorization=f"Bearer {json_web_token}",
         )
-        answer = self._judge(request, self._on_the_wire(request), is_read=True)
+        answer = self._judge(request, self._on_the_wire(request, allowance), is_read=True)
         return parse_installation_token(answer.value)
 
     def _url(self, call: Call) -> str:

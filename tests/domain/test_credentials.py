@@ -221,3 +221,104 @@ def test_vault_refuses_short_keys(keys):
 
 def test_vault_shows_no_key():
     assert OLD_KEY not in f"{Vault([OLD_KEY])!r}{vars(Vault([OLD_KEY]))}"
+
+
+def test_end_of_a_token_is_noted_from_an_ordinary_answer():
+    credential = CredentialFactory()
+
+    credentials.note_token_expiry(credential.pk, NOW + timedelta(days=40))
+
+    assert Credential.objects.get().expires_at == NOW + timedelta(days=40)
+    assert not Event.objects.exists()
+
+
+def test_end_of_an_apps_installation_token_is_nobodys_business():
+    credential = CredentialFactory(kind=Credential.Kind.APP)
+
+    credentials.note_token_expiry(credential.pk, NOW + timedelta(minutes=40))
+
+    assert Credential.objects.get().expires_at is None
+
+
+def test_check_that_did_not_get_through_keeps_the_known_end(ada):
+    credential = CredentialFactory(expires_at=NOW + timedelta(days=9))
+
+    say(credential, VerdictCode.UNKNOWN, ada, expires_at=None)
+    assert Credential.objects.get().expires_at == NOW + timedelta(days=9)
+    say(credential, VerdictCode.VALID, ada, expires_at=None)
+    assert Credential.objects.get().expires_at is None
+
+
+def test_day_to_replace_an_apps_key_by_outlives_the_hourly_check(ada):
+    credential = CredentialFactory(kind=Credential.Kind.APP)
+    day = (NOW + timedelta(days=90)).date()
+
+    event = credentials.set_replace_by(credential, day, by=ada, now=NOW)
+    again = credentials.set_replace_by(credential, day, by=ada, now=NOW)
+    say(credential, VerdictCode.VALID, ada, expires_at=None)
+
+    assert event is not None
+    assert (event.was, event.became) == ("", day.isoformat())
+    assert again is None
+    row = Credential.objects.get()
+    assert row.expires_at is not None
+    assert row.expires_at.date() == day
+
+
+def test_day_to_replace_by_can_be_taken_away(ada):
+    credential = CredentialFactory(kind=Credential.Kind.APP, expires_at=NOW + timedelta(days=3))
+
+    credentials.set_replace_by(credential, None, by=ada, now=NOW)
+
+    assert Credential.objects.get().expires_at is None
+
+
+@pytest.mark.parametrize(("kind", "days"), [("token", 30), ("app", 0), ("app", -5)])
+def test_day_to_replace_by_is_refused_for_tokens_and_days_not_ahead(kind, days, ada):
+    credential = CredentialFactory(kind=kind)
+
+    with pytest.raises(InvalidRequest):
+        credentials.set_replace_by(credential, (NOW + timedelta(days=days)).date(), by=ada, now=NOW)
+
+    assert Credential.objects.get().expires_at is None
+
+
+def test_unused_credential_is_removed_and_remembered_in_an_event(ada, vault):
+    credential = create(ada, vault)
+
+    event = credentials.remove(credential, by=ada, reason="Typo", now=NOW)
+
+    assert not Credential.objects.exists()
+    removed = Event.objects.get(pk=event.pk)
+    assert (removed.action, removed.object_name, removed.reason) == (
+        "credential.remove",
+        "acme",
+        "Typo",
+    )
+
+
+def test_credential_in_use_is_kept_and_its_scopes_are_named(ada):
+    scope = ScopeFactory(slug="acme")
+
+    with pytest.raises(InvalidRequest, match="speaks for acme"):
+        credentials.remove(scope.credential, by=ada, reason="", now=NOW)
+
+    assert Credential.objects.exists()
+    assert not Event.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("left", "days"),
+    [
+        (timedelta(days=14), 14),
+        (timedelta(days=13, hours=23), 13),
+        (timedelta(hours=1), 0),
+        (timedelta(hours=-1), -1),
+    ],
+)
+def test_days_left_are_whole_ones(left, days):
+    assert credentials.days_left(CredentialFactory.build(expires_at=NOW + left), NOW) == days
+
+
+def test_days_left_of_no_known_end_are_none():
+    assert credentials.days_left(CredentialFactory.build(expires_at=None), NOW) is None

@@ -66,7 +66,7 @@ def make_client(server: ScriptedServer, clock: FakeClock) -> Iterator[MakeClient
             "clock": clock,
             "sleep": clock.sleep,
             "max_wait_seconds": 60.0,
-            "times": Times(connect_seconds=2, read_seconds=2, body_seconds=5),
+            "times": Times(connect_seconds=2, read_seconds=2, call_seconds=5),
         }
         client = GitHubClient(**{**settings, **options})
         made.append(client)

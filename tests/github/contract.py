@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ import requests
 from openapi_core import Config, OpenAPI
 from openapi_core.contrib.requests import RequestsOpenAPIRequest, RequestsOpenAPIResponse
 from openapi_core.templating.responses.exceptions import ResponseNotFound
+from urllib3 import HTTPResponse
 
 from runners.github.http import PlainSession
 
@@ -53,22 +55,28 @@ def contract_hook(base_url: str) -> Callable[..., requests.Response]:
     api = _api(base_url)
 
     def check(response: requests.Response, *args: object, **kwargs: object) -> requests.Response:
-        path = urlsplit(response.url.removeprefix(base_url)).path
-        if not response.url.startswith(base_url) or path.startswith(UNDESCRIBED):
-            return response
-        request = RequestsOpenAPIRequest(response.request)
-        if response.status_code not in {400, 404, 422}:
-            api.validate_request(request)
-        if path in FAULTY:
-            return response
-        try:
-            api.validate_response(request, RequestsOpenAPIResponse(response))
-        except ResponseNotFound:
-            if response.status_code not in ANYWHERE:
-                raise
+        _hold(api, base_url, response)
+        # The client reads what arrives, and by now it was read.
+        response.raw = HTTPResponse(BytesIO(response.content), preload_content=False)
         return response
 
     return check
+
+
+def _hold(api: OpenAPI, base_url: str, response: requests.Response) -> None:
+    path = urlsplit(response.url.removeprefix(base_url)).path
+    if not response.url.startswith(base_url) or path.startswith(UNDESCRIBED):
+        return
+    request = RequestsOpenAPIRequest(response.request)
+    if response.status_code not in {400, 404, 422}:
+        api.validate_request(request)
+    if path in FAULTY:
+        return
+    try:
+        api.validate_response(request, RequestsOpenAPIResponse(response))
+    except ResponseNotFound:
+        if response.status_code not in ANYWHERE:
+            raise
 
 
 def checked_session(base_url: str) -> requests.Session:

@@ -26,7 +26,8 @@ class Received:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. `missing_bytes` promises more than is sent; `hang` answers nothing at all."""
+    """One answer. `missing_bytes` promises more than is sent; `hang` answers nothing at all;
+    `trickle` begins a body and never ends it, though a little always comes."""
 
     status: int = 200
     body: Any = None
@@ -35,6 +36,7 @@ class Reply:
     missing_bytes: int = 0
     hang: bool = False
     drop: bool = False
+    trickle: bool = False
 
     def content(self) -> bytes:
         if self.raw is not None:
@@ -107,6 +109,9 @@ class ScriptedServer:
         if reply.hang or reply.drop:
             handler.close_connection = True
             return
+        if reply.trickle:
+            self._trickle(handler)
+            return
         content = reply.content()
         handler.send_response_only(reply.status)
         headers = {"Content-Type": "application/json; charset=utf-8", **reply.headers}
@@ -117,3 +122,14 @@ class ScriptedServer:
         handler.end_headers()
         if reply.status not in {204, 304}:
             handler.wfile.write(content)
+
+    def _trickle(self, handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.send_response_only(200)
+        handler.send_header("Content-Length", "1000000")
+        handler.end_headers()
+        try:
+            while not self._released.wait(0.02):
+                handler.wfile.write(b" ")
+        except OSError:
+            return  # the client gave up

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -145,7 +145,7 @@ def test_body_over_the_bound_is_refused(make_client: MakeClient, server: Scripte
 def test_body_that_goes_on_too_long_is_given_up(
     make_client: MakeClient, server: ScriptedServer
 ) -> None:
-    client = make_client(times=Times(body_seconds=-1), max_wait_seconds=0, checked=False)
+    client = make_client(times=Times(call_seconds=-1), max_wait_seconds=0, checked=False)
     server.will(Reply(200, bodies.runner()))
 
     with pytest.raises(GitHubUnavailable, match="did not end"):
@@ -365,6 +365,28 @@ def test_every_answer_tells_the_budget(
 
     assert [budget.remaining for budget in heard] == [4998, 4997]
     assert client.budgets["core"] == heard[-1]
+
+
+def test_end_of_the_token_is_heard_on_every_kind_of_answer_once_until_it_changes(
+    make_client: MakeClient, server: ScriptedServer
+) -> None:
+    heard: list[datetime] = []
+    client = make_client(on_token_expiry=heard.append, checked=False)
+    first = {"GitHub-Authentication-Token-Expiration": "2026-12-01 10:00:00 UTC"}
+    later = {"GitHub-Authentication-Token-Expiration": "2027-03-01 12:00:00 +0200"}
+    server.will(
+        *[Reply(200, bodies.runner(), first)] * 2,
+        Reply(200, bodies.runner()),
+        Reply(200, bodies.runner(), {"GitHub-Authentication-Token-Expiration": "never"}),
+        Reply(200, bodies.runner(), later),
+    )
+    for _ in range(5):
+        client.get_self_hosted_runner(ORG, 1)
+
+    assert heard == [
+        datetime(2026, 12, 1, 10, tzinfo=UTC),
+        datetime(2027, 3, 1, 10, tzinfo=UTC),
+    ]
 
 
 def test_plain_403_is_not_taken_for_a_limit(client: GitHubClient, server: ScriptedServer) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from runners.github.parsing import Fields
 from runners.github.transport import Call
 from runners.github.types.account import (
+    EXPIRY_HEADER,
     AuthenticatedUser,
     Meta,
     Owner,
@@ -44,9 +45,7 @@ class AccountEndpoints(Endpoints):
             id=fields.number("id"),
             login=fields.text("login"),
             token_scopes=None if scopes is None else split_scopes(scopes),
-            token_expires_at=expiry_from_header(
-                answer.headers.get("github-authentication-token-expiration", "")
-            ),
+            token_expires_at=expiry_from_header(answer.headers.get(EXPIRY_HEADER, "")),
         )
 
     def get_rate_limit(self) -> RateLimits:

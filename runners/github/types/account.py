@@ -11,6 +11,8 @@ from datetime import datetime
 from runners.github.limits import Budget
 from runners.github.parsing import Fields, Json, moment_from, text_of
 
+EXPIRY_HEADER = "github-authentication-token-expiration"
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
