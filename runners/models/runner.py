@@ -59,6 +59,40 @@ class RunnerQuerySet(QuerySet["Runner"]):
         )
         return self.filter(Q(state__in=LIVE) | failed | late)
 
+    def counted(self, now: datetime) -> Iterable[tuple[int | None, str, str, int]]:
+        """(pool id, state, display word, number) of the current runners; one scan for all who
+        count."""
+        rows = self.current().with_display_state(now).order_by()
+        groups = rows.values_list("pool_id", "state", F("display"))
+        return cast(Iterable[tuple[int | None, str, str, int]], groups.annotate(number=Count("pk")))
+
+    def for_rows(self) -> Self:
+        """Runners with what a line of a list shows, host and labels included."""
+        return (
+            self.select_related("host")
+            .prefetch_related("labels")
+            .only(
+                "name",
+                "slot",
+                "ephemeral",
+                "state",
+                "state_reason",
+                "phase",
+                "phase_reason",
+                "job_name",
+                "job_started_at",
+                "jobs_done",
+                "cpu_percent",
+                "memory_bytes",
+                "github_status",
+                "github_busy",
+                "github_deleted_at",
+                "created_at",
+                "host__name",
+                "host__offline_after",
+            )
+        )
+
     def perhaps_busy(self) -> Self:
         """Runners that may show as busy: a cheap look before their word is computed."""
         return self.filter(Q(phase=Phase.BUSY) | Q(github_busy=True), state=RunnerState.ACTIVE)

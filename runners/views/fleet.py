@@ -21,7 +21,7 @@ from runners.templatetags.fleet import coarse
 from runners.views import versions
 from runners.views.attention import Concern, concerns
 from runners.views.fleet_map import Rack, racks
-from runners.views.job_rows import JobRow, waiting_rows
+from runners.views.job_rows import Counts, JobRow, waiting_rows
 from runners.views.runner_rows import RunnerRow, runner_rows
 from runners.views.shared import Context, FleetRequest, page, polled
 
@@ -87,7 +87,8 @@ class HostCounts:
 def overview(request: FleetRequest) -> HttpResponse:
     now = timezone.now()
     hosts = _host_counts(now)
-    displays = _displays(now)
+    counted = list(Runner.objects.counted(now))
+    displays = _displays(counted)
     figures = _figures(hosts, displays, now)
     found = concerns(now=now)
     context: Context = {
@@ -101,7 +102,7 @@ def overview(request: FleetRequest) -> HttpResponse:
         "concerns": found[:CONCERNS_SHOWN],
         "more_concerns": found[CONCERNS_SHOWN:],
         "concern_count": len(found),
-        "waiting": _waiting(now),
+        "waiting": _waiting(counted, now),
         "running": _running(now),
         "announce": _announce(found),
     }
@@ -118,10 +119,12 @@ def _host_counts(now: datetime) -> HostCounts:
     )
 
 
-def _displays(now: datetime) -> Counter[str]:
-    """Count the current runners by the word a person sees; one query."""
-    rows = Runner.objects.current().with_display_state(now).order_by()
-    return Counter(dict(rows.values_list(F("display")).annotate(number=Count("pk"))))
+def _displays(counted: Counts) -> Counter[str]:
+    """Count the current runners by the word a person sees."""
+    displays: Counter[str] = Counter()
+    for _, _, display, number in counted:
+        displays[display] += number
+    return displays
 
 
 def _figures(hosts: HostCounts, displays: Counter[str], now: datetime) -> Figures:
@@ -196,9 +199,9 @@ def _racks(hosts: int, now: datetime) -> list[Rack]:
     return racks(list(rows[:RACKS_SHOWN]), now=now)
 
 
-def _waiting(now: datetime) -> list[JobRow]:
+def _waiting(counted: Counts, now: datetime) -> list[JobRow]:
     """The jobs that wait longest, each with its reason."""
-    return waiting_rows(_queued().order_by("queued_at")[:WAITING_SHOWN], now=now)
+    return waiting_rows(_queued().order_by("queued_at")[:WAITING_SHOWN], now=now, counted=counted)
 
 
 def _running(now: datetime) -> list[RunnerRow]:

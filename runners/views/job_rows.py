@@ -6,18 +6,17 @@ Read only; `supplies` runs four queries however many jobs and runners there are.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, F
 from django.urls import reverse
 
 from runners.models import Job, Pool, Runner
-from runners.states import DisplayState, RunnerState
+from runners.states import SERVING, DisplayState, RunnerState
 from runners.waiting import Reason, Supply, reason
 
-_KIND = {
+_KIND: Mapping[str, str] = {
     DisplayState.IDLE: "idle",
     DisplayState.STARTING: "starting",
     DisplayState.BUSY: "busy",
@@ -25,8 +24,11 @@ _KIND = {
     DisplayState.LOST: "down",
     DisplayState.FAILED: "down",
 }
+_SERVES = (*SERVING, RunnerState.FAILED)
 LONG_WAIT_SECONDS = 120
 VERY_LONG_WAIT_SECONDS = 300
+
+Counts = Sequence[tuple[int | None, str, str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +52,20 @@ def job_rows(jobs: Iterable[Job], *, now: datetime) -> list[JobRow]:
     return [_row(job, now, None) for job in jobs]
 
 
-def waiting_rows(jobs: Iterable[Job], *, now: datetime) -> list[JobRow]:
-    """Return the rows of waiting jobs, each with its reason."""
+def waiting_rows(
+    jobs: Iterable[Job], *, now: datetime, counted: Counts | None = None
+) -> list[JobRow]:
+    """Return the rows of waiting jobs, each with its reason; `counted` as `Runner.counted`."""
     loaded = list(jobs)
-    known = supplies(now) if loaded else []
+    known = supplies(now, counted) if loaded else []
     return [_row(job, now, _reason(job, known, now)) for job in loaded]
 
 
-def supplies(now: datetime) -> list[Supply]:
+def supplies(now: datetime, counted: Counts | None = None) -> list[Supply]:
     """Count what serves: a pool's runners together, those without a pool by their labels."""
-    runners = Runner.objects.exclude(
-        state__in=[RunnerState.REMOVED, RunnerState.REMOVING, RunnerState.DRAINING]
-    ).with_display_state(now)
     pools: dict[int, Counter[str]] = {}
-    counted = (
-        runners.filter(pool__isnull=False)
-        .order_by()
-        .values_list("pool_id", F("display"))
-        .annotate(number=Count("pk"))
-    )
-    for pool_id, display, number in counted:
-        if pool_id is not None and display in _KIND:
+    for pool_id, state, display, number in counted or Runner.objects.counted(now):
+        if pool_id is not None and state in _SERVES and display in _KIND:
             pools.setdefault(pool_id, Counter())[_KIND[display]] += number
     labels = {
         pool.pk: frozenset(label.name.lower() for label in pool.labels.all())
@@ -78,9 +73,7 @@ def supplies(now: datetime) -> list[Supply]:
     }
     known = [Supply(labels[pk], **pools.get(pk, Counter())) for pk in labels]
     alone: dict[frozenset[str], Counter[str]] = {}
-    for runner in (
-        runners.filter(pool__isnull=True).select_related("host").prefetch_related("labels")
-    ):
+    for runner in Runner.objects.for_rows().filter(pool__isnull=True, state__in=_SERVES):
         names = frozenset(label.name.lower() for label in runner.labels.all())
         if (display := runner.display_at(now)) in _KIND:
             alone.setdefault(names, Counter())[_KIND[display]] += 1

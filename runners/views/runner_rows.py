@@ -64,7 +64,7 @@ def current_jobs(runner_ids: Iterable[int]) -> dict[int, Job]:
 def runner_rows(keys: Iterable[int], *, now: datetime) -> list[RunnerRow]:
     """Return the rows of these runners, in their order; three queries however many."""
     order = list(keys)
-    runners = Runner.objects.select_related("host").prefetch_related("labels").in_bulk(order)
+    runners = Runner.objects.for_rows().in_bulk(order)
     jobs = current_jobs(runners)
     return [_row(runners[key], jobs.get(key), now) for key in order if key in runners]
 
