@@ -29,6 +29,10 @@ class InvalidRequest(FleetError):
     """What was asked for contradicts itself or a rule; the message names the rule."""
 
 
+class Quiesced(FleetError):
+    """The whole fleet admits no new runner for now; jobs and runners that are up go on."""
+
+
 class NameTaken(FleetError):
     """Somebody else has the name that was asked for."""
 

@@ -9,8 +9,9 @@ from django.db import IntegrityError, transaction
 
 from runners import audit
 from runners.audit import Actor
-from runners.errors import InvalidRequest
-from runners.models import Event, Fleet
+from runners.errors import InvalidRequest, Quiesced
+from runners.models import Event, Fleet, Runner
+from runners.states import RunnerState
 
 ONLY = 1
 MARK_PREFIX = "fleetui-"
@@ -34,12 +35,20 @@ def owner_mark() -> str:
 
 
 def quiesced() -> str:
-    """Why the fleet admits no new runners now, as a sentence; "" while it does."""
-    row = get()
-    if row.quiesced_at is None:
+    """Why the fleet admits no new runners now, as a sentence; "" while it does. One query."""
+    row = Fleet.objects.filter(pk=ONLY, quiesced_at__isnull=False).first()
+    if row is None:
         return ""
-    why = f": {row.quiesced_reason}" if row.quiesced_reason else ""
-    return f"The fleet is quiesced since {row.quiesced_at:%Y-%m-%d %H:%M} UTC{why}."
+    return (
+        f"The fleet is quiesced since {row.quiesced_at:%Y-%m-%d %H:%M} UTC: "
+        f"{row.quiesced_reason.rstrip('.')}. No new runner starts until it is resumed."
+    )
+
+
+def require_open() -> None:
+    """What every path that lets a runner in asks first. Raises Quiesced."""
+    if why := quiesced():
+        raise Quiesced(why)
 
 
 def quiesce(*, by: Actor, reason: str, now: datetime) -> Event | None:
@@ -58,13 +67,18 @@ def quiesce(*, by: Actor, reason: str, now: datetime) -> Event | None:
 
 
 def resume(*, by: Actor, reason: str, now: datetime) -> Event | None:
-    """Admit runners again. Resuming an open fleet changes nothing (None)."""
+    """Admit runners again. Resuming an open fleet changes nothing (None).
+
+    Runners that were held back get their whole time to start from now on.
+    """
     row = get()
     with transaction.atomic():
         if not Fleet.objects.filter(pk=row.pk, quiesced_at__isnull=False).update(
             quiesced_at=None, quiesced_reason=""
         ):
             return None
+        # A clock, not a move: the start deadline counts from here
+        Runner.objects.filter(state=RunnerState.PROVISIONING).update(state_changed_at=now)
         return audit.record(
             row, "fleet.resume", by=by, at=now, was="quiesced", became="open", reason=reason
         )

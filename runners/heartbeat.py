@@ -148,7 +148,8 @@ def receive(host: Host, token: str, report: Report, *, policy: Policy, now: date
     new_token = _rotate_token(host)
     strays = _told_to_stop(host, report, seen)
     runners = [runner for runner in runners if runner.slot is not None]
-    packages = {} if _admission_closed(runners) else _packages(host, runners)
+    packages = _packages(host, runners)
+    held_back = _held_back(runners)
     moving = any(_in_motion(runner) for runner in runners)
     if not moving and not strays and not new_token:
         _note_quiet(host, report)
@@ -158,7 +159,9 @@ def receive(host: Host, token: str, report: Report, *, policy: Policy, now: date
         next_seconds=policy.active_seconds if moving else policy.quiet_seconds,
         want_facts=not host.facts_digest or (report.boot_id != host.boot_id and not report.facts),
         wanted=tuple(
-            _wanted(runner, packages) for runner in runners if _can_be_told(runner, packages)
+            _wanted(runner, packages)
+            for runner in runners
+            if runner.pk not in held_back and _can_be_told(runner, packages)
         )
         + strays,
         token=new_token,
@@ -406,6 +409,12 @@ def _packages(host: Host, runners: list[Runner]) -> dict[int, Package]:
 def _can_be_told(runner: Runner, packages: dict[int, Package]) -> bool:
     """A runner still to be started is only told once there is a package to start it from."""
     return runner.state != RunnerState.PROVISIONING or runner.scope_id in packages
+
+
+def _held_back(runners: list[Runner]) -> set[int]:
+    """Runners their host did not begin yet, while the fleet lets none in; a query only for such."""
+    new = {r.pk for r in runners if r.state == RunnerState.PROVISIONING and not r.phase}
+    return new if new and fleet.quiesced() else set()
 
 
 def _needs_package(runner: Runner) -> bool:

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from django.db import transaction
 
-from runners import audit, lifecycle, scaling
+from runners import audit, fleet, lifecycle, scaling
 from runners.audit import Actor
-from runners.errors import InvalidRequest, NoCapacity
+from runners.errors import InvalidRequest, NoCapacity, Quiesced
 from runners.models import Event, Pool, Runner
 from runners.states import DisplayState
 
@@ -31,7 +31,8 @@ class TopUp:
 def top_up(*, now: datetime, by: Actor) -> TopUp:
     """Start what the plan asks for; a pool without room is skipped, the others go on."""
     pools = {pool.pk: pool for pool in Pool.objects.select_related("scope")}
-    plan = scaling.plan(supply(list(pools.values()), now=now))
+    closed = fleet.quiesced()
+    plan = scaling.plan(supply(list(pools.values()), now=now, closed=closed))
     started: list[Runner] = []
     short: list[str] = []
     for decision in plan.decisions:
@@ -39,13 +40,16 @@ def top_up(*, now: datetime, by: Actor) -> TopUp:
         try:
             for _ in range(decision.start):
                 started += lifecycle.provision(order_for(pool), by=by, reason=decision.why, now=now)
-        except (NoCapacity, InvalidRequest) as error:
+        except (NoCapacity, InvalidRequest, Quiesced) as error:
             short.append(f"{pool.name}: {error.user_message}")
     return TopUp(plan, tuple(started), tuple(short))
 
 
-def supply(pools: list[Pool], *, now: datetime) -> list[scaling.PoolSupply]:
-    """Count each pool's runners by what they are worth: lost and failed ones are no supply."""
+def supply(pools: list[Pool], *, now: datetime, closed: str = "") -> list[scaling.PoolSupply]:
+    """Count each pool's runners by what they are worth: lost and failed ones are no supply.
+
+    `closed` says why the whole fleet admits none (`fleet.quiesced`), "" while it does.
+    """
     counts: dict[int, Counter[str]] = {pool.pk: Counter() for pool in pools}
     rows = Runner.objects.with_display_state(now).display_by_pool(counts)
     for pool_id, display in rows:
@@ -59,7 +63,7 @@ def supply(pools: list[Pool], *, now: datetime) -> list[scaling.PoolSupply]:
             idle=counts[pool.pk][DisplayState.IDLE],
             starting=counts[pool.pk][DisplayState.STARTING],
             busy=counts[pool.pk][DisplayState.BUSY],
-            held_back=_held_back(pool, now),
+            held_back=closed.rstrip(".") or _held_back(pool, now),
         )
         for pool in pools
     ]

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from runners import audit, lifecycle
+from runners import audit, fleet, lifecycle
 from runners.audit import Actor
 from runners.errors import FleetError, StaleState
 from runners.github.errors import NameConflict, NotFound, RunnerBusy
@@ -43,7 +43,10 @@ class Registration:
 
 
 def startable_runner(host: Host, pk: int) -> Runner:
-    """Return the runner if it belongs to this host and is still wanted. Raises NotWanted."""
+    """Return the runner if it belongs to this host and is still wanted.
+
+    Raises NotWanted, and Quiesced while no runner is let in: the agent asks again later.
+    """
     runner = (
         Runner.objects.select_related("scope__credential", "host")
         .prefetch_related("labels")
@@ -52,6 +55,7 @@ def startable_runner(host: Host, pk: int) -> Runner:
     )
     if runner is None or runner.state not in STARTABLE:
         raise NotWanted("This runner is not to be started on this host any more.")
+    fleet.require_open()
     return runner
 
 
@@ -62,7 +66,7 @@ def issue_jit(runner: Runner, *, github: RunnerRegistry, now: datetime) -> Jit:
     Raises FleetError when the other one runs a job, GitHubError for everything GitHub refuses.
     """
     scope = path_of(runner.scope)
-    labels = [label.name for label in runner.labels.all()]
+    labels = [*(label.name for label in runner.labels.all()), fleet.owner_mark()]
 
     def generate() -> Jit:
         made = github.generate_jitconfig(
@@ -95,9 +99,23 @@ def issue_registration(runner: Runner, *, github: RunnerRegistry, now: datetime)
         url=runner.scope.web_url,
         token=token.token,
         expires_at=token.expires_at,
-        labels=tuple(label.name for label in runner.labels.all()),
+        labels=(*(label.name for label in runner.labels.all()), fleet.owner_mark()),
         runner_group=runner.runner_group_name,
     )
+
+
+def push_labels(runner: Runner, *, github: RunnerRegistry, now: datetime) -> list[str]:
+    """Give a persistent runner at GitHub the custom labels we want; returns its labels then."""
+    if runner.github_id is None or runner.github_deleted_at is not None:
+        return []
+    builtin = {"self-hosted", runner.host.os, runner.host.architecture}
+    wanted = [label.name for label in runner.labels.all() if label.name.lower() not in builtin]
+    labels = github.set_custom_labels_for_self_hosted_runner(
+        path_of(runner.scope), runner.github_id, [*wanted, fleet.owner_mark()]
+    )
+    names = [label.name for label in labels]
+    Runner.objects.filter(pk=runner.pk).update(github_labels=names, github_seen_at=now)
+    return names
 
 
 def _delete_namesake(runner: Runner, github: RunnerRegistry) -> None:

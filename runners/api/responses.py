@@ -11,9 +11,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from runners.agent_messages import ProtocolTooOld
-from runners.errors import FleetError, Gone, InvalidRequest, NotPermitted
+from runners.errors import FleetError, Gone, InvalidRequest, NotPermitted, Quiesced
 
 BODY_LIMIT_BYTES = 64 * 1024
+ASK_AGAIN_SECONDS = 30
 
 STATUS_OF: Mapping[type[FleetError], int] = {
     ProtocolTooOld: 426,
@@ -78,6 +79,9 @@ def api_view(
                 return view(request, *args, **kwargs)
             except BodyTooLarge as error:
                 return refused([error.user_message], 413)
+            except Quiesced as error:
+                # Not a refusal for good: an agent waits and asks again
+                return refused([error.user_message], 503, retry_after_seconds=ASK_AGAIN_SECONDS)
             except FleetError as error:
                 status = next((s for kind, s in STATUS_OF.items() if isinstance(error, kind)), 409)
                 return refused([error.user_message], status)
