@@ -14,8 +14,10 @@ import ssl
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
+from typing import Protocol
 from urllib.parse import urlencode, urlsplit
 
 from runners.simulator.clock import Clock
@@ -66,18 +68,40 @@ def signatures(secret: str, body: bytes) -> dict[str, str]:
     return {"X-Hub-Signature": f"sha1={sha1}", "X-Hub-Signature-256": f"sha256={sha256}"}
 
 
+class Lane(Protocol):
+    """What carries deliveries to one receiver, in order of due moments (Unix seconds)."""
+
+    def put(
+        self, due: float, receiver: Receiver, delivery: Delivery, *, held: bool = False
+    ) -> None:
+        """Send at ``due``; ``held`` waits for the next delivery to go first, at most until then."""
+
+    def stop(self) -> None:
+        """Send nothing more."""
+
+
 class Outbox:
-    """Queues, sends and records deliveries. ``post`` is called under the world's lock."""
+    """Queues, sends and records deliveries. ``post`` is called under the world's lock.
+
+    ``new_lane`` makes what carries deliveries to a receiver: a thread of its own unless given.
+    """
 
     def __init__(
-        self, clock: Clock, lock: threading.RLock, store: Store, settings: Settings
+        self,
+        clock: Clock,
+        lock: threading.RLock,
+        store: Store,
+        settings: Settings,
+        *,
+        new_lane: Callable[[], Lane] | None = None,
     ) -> None:
         self.faults = FaultBook()
         self._clock = clock
         self._lock = lock
         self._store = store
         self._settings = settings
-        self._lanes: dict[tuple[int, int], _Lane] = {}
+        self._new_lane = new_lane or (lambda: _Lane(clock, lock, store, settings))
+        self._lanes: dict[tuple[int, int], Lane] = {}
 
     def post(self, receiver: Receiver, message: Message, *, redelivery: bool = False) -> Delivery:
         """Record a delivery and hand it to the receiver's thread, unless a fault says otherwise."""
@@ -106,10 +130,10 @@ class Outbox:
         for lane in self._lanes.values():
             lane.stop()
 
-    def _lane(self, receiver: Receiver) -> _Lane:
+    def _lane(self, receiver: Receiver) -> Lane:
         key = (receiver.hook_id, receiver.app_id)
         if key not in self._lanes:
-            self._lanes[key] = _Lane(self._clock, self._lock, self._store, self._settings)
+            self._lanes[key] = self._new_lane()
         return self._lanes[key]
 
     def _record(self, receiver: Receiver, message: Message, *, redelivery: bool) -> Delivery:

@@ -34,6 +34,11 @@ class Timers:
         heapq.heappush(self._heap, (due, next(self._order), action))
         self._wake.set()
 
+    def next_due(self) -> float | None:
+        """When the next action is due (Unix seconds); None when nothing is armed."""
+        with self._lock:
+            return self._heap[0][0] if self._heap else None
+
     def fire_due(self) -> None:
         """Fire everything due, in order; an action may arm others, which fire too when due."""
         with self._lock:
