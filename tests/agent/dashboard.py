@@ -36,6 +36,7 @@ class Dashboard:
         self.new_token: str | None = None
         self.next_seconds = 0.3
         self.want_facts = False
+        self.clean: list[str] = []  # leftovers to be removed
         self.version = 1
         self.wanted: dict[int, dict[str, Any]] = {}
         self.answers: dict[str, Answer] = {}
@@ -241,6 +242,8 @@ class Dashboard:
             "want_facts": self.want_facts,
             "wanted": list(self.wanted.values()),
         }
+        if self.clean:
+            answer["clean"] = list(self.clean)
         if self.new_token is not None:
             answer["token"] = self.new_token
         return 200, answer

@@ -109,7 +109,7 @@ def test_agent_told_to_stops_idle_runners_with_itself(fleet: Dashboard, machine:
     assert fleet.phase(12) == "gone"
 
 
-def test_runner_outlives_its_keeper(
+def test_runner_outlives_its_keeper_and_its_clean_end_is_believed(
     github: Simulator, fleet: Dashboard, machine: Machine, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
@@ -122,7 +122,7 @@ def test_runner_outlives_its_keeper(
     gate.touch()
     until(lambda: fleet.phase(12) == "exited", "the end of the runner")
     assert job.conclusion == "success"
-    assert fleet.slot(12)["exit_code"] is None
+    assert (fleet.slot(12)["exit_code"], fleet.slot(12)["cause"]) == (0, "finished")
     until(lambda: machine.marked_processes() == [], "the end of everything")
 
 

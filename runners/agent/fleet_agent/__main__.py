@@ -198,6 +198,7 @@ def run(options: argparse.Namespace) -> int:
             boot_id(),
             state_dir.root,
             lambda: gather_facts(options, state_dir, started_at, server),
+            state_dir.save_token,
         )
         shop = Workshop(
             server=server,

@@ -2,7 +2,8 @@
 
 A slot is adopted when its keeper or its runner is still the very process that was recorded (same
 boot, same id, same start). A slot that was only coming up is dropped whole: the server still wants
-its runner and it is made again. Directories without a readable record belong to nobody.
+its runner and it is made again. Directories without a readable record belong to nobody, unless
+processes with our mark say whose they are (``recover_slot``).
 """
 
 from __future__ import annotations
@@ -11,32 +12,38 @@ import logging
 import time
 from pathlib import Path
 
+from . import console
+from .causes import Cause
 from .errors import AgentError
 from .journal import Journal
+from .marks import MarkedTree, marked_trees
+from .observe import console_tail
 from .process_table import ProcessTable, carries_mark
-from .removal import remove_tree
-from .runner_process import read_exit_file, read_keeper_file
+from .removal import TRASH_PREFIX, remove_tree
+from .runner_process import read_keeper_file
 from .slot_directory import SlotDirectory
 from .slots import COMING_UP, ENDED, Slot, load_slot
-from .wire import BadAnswer, Phase
+from .wire import BadAnswer, Phase, Wanted
 from .work import clean_up
 
 log = logging.getLogger(__name__)
 
 KEEPER_SECONDS = 2.0
 REBOOTED = "the host was restarted under it"
-RESTARTED = "it had ended when the agent started again"
+LOST = "the agent's record of it was lost while it ran, and it has ended"
 
 
 def adopt_slots(slots_root: Path, boot_id: str, journal: Journal) -> dict[int, Slot]:
     """Return the slots that go on, by runner id; ends and deletes what does not."""
     slots_root.mkdir(mode=0o700, parents=True, exist_ok=True)
     adopted = {}
+    working = {str(tree.runner_id) for tree in marked_trees(slots_root)}
     for path in sorted(slots_root.iterdir()):
         try:
             slot = load_slot(path)
         except (BadAnswer, NotADirectoryError):
-            sweep_orphan(path, journal)
+            if path.name not in working:
+                sweep_orphan(path, journal)
             continue
         if adopt_slot(slot, boot_id, journal):
             adopted[slot.runner_id] = slot
@@ -75,9 +82,45 @@ def adopt_runner(slot: Slot, journal: Journal) -> bool:
     if running:
         journal.add("adopted", slot.runner_id)
         log.info("runner %d goes on and is adopted", slot.runner_id)
-    elif slot.phase is not Phase.EXITED and not read_exit_file(slot.directory)[0]:
-        slot.reason = RESTARTED
     return True
+
+
+def recover_slot(
+    wanted: Wanted, slots_root: Path, boot_id: str, tree: MarkedTree, journal: Journal
+) -> Slot:
+    """Return a slot for a runner whose record was lost, from the processes that carry its mark.
+
+    Where its listener lives it goes on and is watched as any other. What it did before, and what
+    it says if its files are lost too, stays unknown. Without a listener it has ended.
+    """
+    listener = tree.listener
+    slot = Slot(
+        runner_id=wanted.runner_id,
+        name=wanted.name,
+        number=wanted.slot,
+        mode=wanted.mode,
+        directory=SlotDirectory(slots_root / str(wanted.runner_id)),
+        mark=tree.mark,
+        boot_id=boot_id,
+        keeper=tree.keeper,
+        runner=listener.ref if listener is not None else None,
+        wanted=wanted,
+        record_lost=True,
+    )
+    journal.add("recovered", slot.runner_id, pid=slot.runner.pid if slot.runner else None)
+    if slot.runner is not None:
+        slot.phase, slot.listening = Phase.LISTENING, True
+    else:
+        slot.phase, slot.cause, slot.reason = Phase.EXITED, Cause.STATE_LOST, LOST
+        journal.add(
+            "exited", slot.runner_id, exit_code=None, reason=LOST, cause=slot.cause.value, job=None
+        )
+    # What it said before was told already, or is not to be told twice.
+    slot.events_offset = console.end_offset(slot.directory.console, "events-")
+    slot.log_offset = console.end_offset(slot.directory.console, "console-")
+    slot.save()
+    log.warning("runner %d is found again although its record was lost", slot.runner_id)
+    return slot
 
 
 def note_reboot(slot: Slot, journal: Journal) -> bool:
@@ -89,7 +132,16 @@ def note_reboot(slot: Slot, journal: Journal) -> bool:
     if slot.phase not in ENDED:
         lost_job = slot.job["name"] if slot.job is not None else None
         slot.phase, slot.exit_code, slot.reason, slot.job = Phase.EXITED, None, REBOOTED, None
-        journal.add("exited", slot.runner_id, exit_code=None, reason=REBOOTED, job=lost_job)
+        slot.cause = Cause.REBOOTED
+        slot.ending = {"log_tail": console_tail(slot), "facts_at_end": None}
+        journal.add(
+            "exited",
+            slot.runner_id,
+            exit_code=None,
+            reason=REBOOTED,
+            cause=slot.cause.value,
+            job=lost_job,
+        )
     if slot.over:
         clean_quietly(slot)
     return True
@@ -123,6 +175,10 @@ def sweep_orphan(path: Path, journal: Journal) -> None:
 
     Where a runner still works in it, it is left alone and told: it may have a job.
     """
+    ours = path.name.isdigit() or path.name.startswith(TRASH_PREFIX)
+    if not ours:
+        log.warning("%s is not a slot's: it is told as left over", path)
+        return
     started = read_keeper_file(SlotDirectory(path))
     if started is not None and started.runner.alive():
         log.warning("a runner without a record works in %s and is left alone", path)

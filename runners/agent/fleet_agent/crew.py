@@ -13,18 +13,21 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from .adopt import adopt_slots
+from .adopt import adopt_slots, recover_slot
+from .causes import Cause, cause_of_error, oom_kills
 from .config import StateDir
 from .errors import AgentError
 from .exit_codes import DEPRECATED
 from .journal import Journal
-from .metrics import SlotMeter, SlotUse
+from .leftovers import LeftoverWatch
+from .marks import marked_trees
+from .metrics import CpuWatch, SlotMeter, SlotUse
 from .observe import keeper_lost, observe
 from .process_table import ProcessRef, ProcessTable
 from .redact import redact
 from .runner_process import Started, attach_keeper
-from .slots import COMING_UP, ENDED, RUNNING, Slot, new_slot, use_package
-from .wire import Phase, SlotReport, Wanted
+from .slots import COMING_UP, ENDED, RUNNING, Slot, gone_report, new_slot, use_package
+from .wire import Ending, Phase, SlotReport, Wanted
 from .work import StillBusy, TryAgain, Workshop, bring_up, clean_up, stop
 
 log = logging.getLogger(__name__)
@@ -63,6 +66,8 @@ class Crew:
         self.wanted_ids: set[int] = set()
         self.gone: dict[int, SlotReport] = {}
         self.meter = SlotMeter()
+        self.cpu = CpuWatch()
+        self.leftovers = LeftoverWatch(state_dir.slots, poke)
         self.table = ProcessTable({})
         self.done: queue.SimpleQueue[Done] = queue.SimpleQueue()
         self.dirty = True
@@ -80,6 +85,7 @@ class Crew:
         """Take in the whole wanted set. A runner that is not in it is kept as it is."""
         wanted = list(wanted)
         self.wanted_ids = {one.runner_id for one in wanted}
+        self.recover([one for one in wanted if one.runner_id not in self.slots])
         nowhere = [one for one in wanted if not one.run and one.runner_id not in self.slots]
         gone = {one.runner_id: gone_report(one) for one in nowhere}
         self.dirty = self.dirty or gone.keys() != self.gone.keys()
@@ -94,6 +100,21 @@ class Crew:
                     slot.force.set()
                 elif one.run:
                     slot.force.clear()
+
+    def recover(self, unknown: list[Wanted]) -> None:
+        """Take up runners that go on although their records were lost."""
+        unknown = [one for one in unknown if one.runner_id not in self.gone]
+        if not unknown:
+            return
+        known = [slot.mark for slot in self.slots.values()]
+        trees = {tree.runner_id: tree for tree in marked_trees(self.state_dir.slots, known)}
+        for one in unknown:
+            if one.runner_id in trees:
+                slot = recover_slot(
+                    one, self.state_dir.slots, self.boot_id, trees[one.runner_id], self.journal
+                )
+                self.slots[one.runner_id] = slot
+                self.dirty = True
 
     def take_on(self, wanted: Wanted) -> Slot:
         """Make a slot for a runner."""
@@ -159,8 +180,10 @@ class Crew:
         self.take_results(now)
         running = [slot for slot in self.slots.values() if slot.phase in RUNNING]
         self.table = ProcessTable.read() if running else ProcessTable({})
+        if running:
+            self.cpu.percent()
         for slot in running:
-            if slot.runner is not None and observe(slot, self.table, self.journal):
+            if slot.runner is not None and observe(slot, self.table, self.journal, self.cpu):
                 self.changed(slot)
         for slot in list(self.slots.values()):
             if not slot.task:
@@ -286,13 +309,16 @@ class Crew:
             slot.keeper, slot.runner = done.result.keeper, done.result.runner
         if done.task == "bring-up":
             slot.phase, slot.reason, slot.exit_code = Phase.STARTING, "", None
+            slot.cause, slot.oom_kills = Cause.NONE, oom_kills()
             slot.listening, slot.cleaned, slot.exit_noted = False, False, False
+            slot.record_lost = False
             slot.boot_id, slot.started_at = self.boot_id, now
             slot.retries.reset()
             use_package(slot)
             log.info("runner %d is started", slot.runner_id)
         elif done.task == "stop":
             slot.phase, slot.reason, slot.job = Phase.GONE, "", None
+            slot.cause = Cause.NONE
             self.journal.add("stopped", slot.runner_id)
             log.info("runner %d is stopped and its slot wiped", slot.runner_id)
         elif done.task == "clean-up":
@@ -307,10 +333,11 @@ class Crew:
             slot.phase, slot.reason = Phase.BUSY, ""
             return
         slot.reason = words
+        slot.cause = cause_of_error(error) or Cause.EXIT
         log.warning("%s of runner %d: %s", task, slot.runner_id, words)
         if task == "bring-up" and not isinstance(error, TryAgain):
             slot.phase = Phase.FAILED
-            self.journal.add("failed", slot.runner_id, reason=words)
+            self.journal.add("failed", slot.runner_id, reason=words, cause=slot.cause.value)
             return
         if task == "bring-up" and slot.phase is Phase.STARTING:
             slot.phase = Phase.EXITED if slot.directory.configured else Phase.REGISTERING
@@ -337,6 +364,22 @@ class Crew:
 
     # --- what to tell ------------------------------------------------------------------------
 
+    def endings(self) -> dict[int, Ending]:
+        """Return what is still to be told of ends, by runner id."""
+        return {
+            slot.runner_id: slot.ending
+            for slot in self.slots.values()
+            if slot.ending is not None and slot.phase in ENDED
+        }
+
+    def endings_told(self, told: dict[int, Ending]) -> None:
+        """Forget what the server has heard of ends."""
+        for runner_id, ending in told.items():
+            slot = self.slots.get(runner_id)
+            if slot is not None and slot.ending is ending:
+                slot.ending = None
+                slot.save()
+
     def reports(self) -> list[SlotReport]:
         """Return every slot as the heartbeat tells it."""
         roots: dict[int, ProcessRef] = {
@@ -357,21 +400,3 @@ def wants_to_run(slot: Slot) -> bool:
     """Return whether a slot's runner is still to run; safe to ask from any thread."""
     wanted = slot.wanted
     return wanted is not None and wanted.run
-
-
-def gone_report(wanted: Wanted) -> SlotReport:
-    """Return the report of a runner that is to be stopped and of which nothing is here."""
-    return {
-        "runner_id": wanted.runner_id,
-        "name": wanted.name,
-        "slot": wanted.slot,
-        "phase": Phase.GONE.value,
-        "pid": None,
-        "process_started_at": None,
-        "exit_code": None,
-        "reason": "",
-        "job": None,
-        "runner_version": "",
-        "cpu_percent": 0.0,
-        "memory_bytes": 0,
-    }

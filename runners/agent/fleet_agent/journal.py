@@ -28,13 +28,17 @@ class Journal:
         self.most_entries = most_entries
         self.entries: list[JournalEntry] = []
         self.last_seq = 0
+        self.behind = False  # the file lacks entries: the disk was full
         self._load()
 
     def _load(self) -> None:
         try:
-            lines = self.path.read_text("utf-8").splitlines()
+            text = self.path.read_text("utf-8", errors="replace")
         except FileNotFoundError:
             return
+        lines = text.splitlines()
+        # A line cut off by a crash or a full disk must not swallow the next one.
+        self.behind = not text.endswith("\n")
         for line in lines:
             try:
                 entry: JournalEntry = json.loads(line)
@@ -62,6 +66,8 @@ class Journal:
         self.entries.append(entry)
         if len(self.entries) > self.most_entries:
             self._drop_oldest()
+        elif self.behind:
+            self._rewrite()
         else:
             self._append(entry)
         return entry
@@ -71,6 +77,7 @@ class Journal:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
         except OSError as err:  # disk full: it is still sent from memory
+            self.behind = True
             log.warning("the journal could not be written: %s", err.strerror)
 
     def _drop_oldest(self) -> None:
@@ -81,7 +88,11 @@ class Journal:
         self._rewrite()
 
     def acknowledge(self, seq: int) -> None:
-        """Forget entries up to ``seq``: the server has them."""
+        """Forget entries up to ``seq``: the server has them.
+
+        Its count may be ahead of ours where a full disk kept the last number from the file.
+        """
+        self.last_seq = max(self.last_seq, seq)
         kept = [entry for entry in self.entries if entry["seq"] > seq]
         if len(kept) != len(self.entries):
             self.entries = kept
@@ -92,5 +103,7 @@ class Journal:
         lines = [json.dumps({"seq": self.last_seq}), *map(json.dumps, self.entries)]
         try:
             write_whole(self.path, "\n".join(lines) + "\n")
+            self.behind = False
         except OSError as err:
+            self.behind = True
             log.warning("the journal could not be written: %s", err.strerror)

@@ -97,8 +97,17 @@ class Agent:
         if self.state == "retired":
             self.crew.retire()
         self.crew.turn(time.monotonic())
+        if self.state == "connected":
+            self.look_for_leftovers()
         if not self.talking and time.monotonic() >= self.heartbeat_due():
             self.talk()
+
+    def look_for_leftovers(self) -> None:
+        """Look now and then for what belongs to no slot; news of it is told at once."""
+        leftovers = self.crew.leftovers
+        was_due = leftovers.due
+        leftovers.turn(time.monotonic(), self.crew.slots.values())
+        self.crew.dirty = self.crew.dirty or (leftovers.due and not was_due)
 
     def sleep(self) -> None:
         """Wait for a poke, at most until something is due."""
@@ -154,7 +163,14 @@ class Agent:
         self.talking = True
         self.last_heartbeat = time.monotonic()
         logs = [piece for slot in self.crew.slots.values() for piece in log_pieces(slot)]
-        report = Report(self.wanted_version, self.crew.reports(), list(self.journal.entries), logs)
+        report = Report(
+            self.wanted_version,
+            self.crew.reports(),
+            list(self.journal.entries),
+            logs,
+            self.crew.endings(),
+            self.crew.leftovers.to_tell(),
+        )
 
         def run() -> None:
             try:
@@ -185,18 +201,18 @@ class Agent:
             log.info("connected to %s", self.server.url)
         self.state, self.last_error, self.last_heartbeat_at = "connected", "", timestamp()
         self.failures.reset()
-        if answer.token is not None:
-            self.state_dir.save_token(answer.token)
-            log.info("the server gave this agent a new token")
         if answer.journal_seq is not None:
             self.journal.acknowledge(answer.journal_seq)
         self.note_logs(heard)
         if answer.wanted is not None:
             self.crew.want(answer.wanted)
         self.crew.forget(heard.told)
+        self.crew.endings_told(heard.endings)
+        self.crew.leftovers.told(heard.leftovers)
+        self.crew.leftovers.ask(answer.clean)
         self.wanted_version = answer.version
         seconds = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, answer.next_seconds))
-        if heard.journal_left or answer.want_facts:
+        if heard.more_left or answer.want_facts:
             seconds = SHORTEST_SECONDS
         # A tenth either way, so that hosts that came up together do not stay in step.
         self.next_heartbeat = time.monotonic() + seconds * random.uniform(0.9, 1.0)  # noqa: S311

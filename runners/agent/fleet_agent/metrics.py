@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 
 from .process_table import CLOCK_TICKS, ProcessRef, ProcessTable
-from .wire import Sample
+from .wire import EndFacts, Sample, timestamp
 
+CPU_SECONDS = 1.0
 # Sensors that tell the processor's temperature, the likeliest first.
 CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal", "acpitz")
 
@@ -33,6 +34,45 @@ def take_sample(disk_path: Path) -> Sample:
         "network_sent_bytes": network.bytes_sent if network else 0,
         "network_received_bytes": network.bytes_recv if network else 0,
         "temperature_celsius": temperature_celsius(),
+    }
+
+
+class CpuWatch:
+    """How busy the processors were in the last whole second or more that was looked at."""
+
+    def __init__(self) -> None:
+        self.read_at = time.monotonic()
+        self.busy_seconds, self.all_seconds = cpu_seconds()
+        self.last_percent = 0.0
+
+    def percent(self) -> float:
+        """Look, and return the share of all processors in percent."""
+        now = time.monotonic()
+        if now - self.read_at >= CPU_SECONDS:
+            busy, everything = cpu_seconds()
+            passed = max(everything - self.all_seconds, 0.001)
+            self.last_percent = round(max(0.0, busy - self.busy_seconds) / passed * 100, 1)
+            self.read_at, self.busy_seconds, self.all_seconds = now, busy, everything
+        return self.last_percent
+
+
+def cpu_seconds() -> tuple[float, float]:
+    """Return the seconds that all processors were busy so far, and those that passed for them."""
+    times = psutil.cpu_times()
+    everything = sum(times)
+    return everything - times.idle - getattr(times, "iowait", 0.0), everything
+
+
+def end_facts(path: Path, cpu: CpuWatch) -> EndFacts:
+    """Return how the host is now; the disk is the one that ``path`` is, or was, on."""
+    memory = psutil.virtual_memory()
+    while not path.exists():
+        path = path.parent
+    return {
+        "at": timestamp(),
+        "cpu_percent": cpu.percent(),
+        "memory_used_bytes": memory.total - memory.available,
+        "disk_free_bytes": shutil.disk_usage(path).free,
     }
 
 

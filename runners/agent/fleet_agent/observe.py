@@ -5,12 +5,15 @@ It changes the slot it is given and the journal, and starts nothing.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 
 from . import console
+from .causes import Cause, Evidence, cause_of_end, oom_kills
 from .exit_codes import describe
 from .journal import Journal
+from .metrics import CpuWatch, end_facts
 from .process_table import ProcessTable
 from .redact import redact
 from .runner_process import read_exit_file
@@ -21,11 +24,19 @@ log = logging.getLogger(__name__)
 
 JOB_LINE_SECONDS = 10.0
 FINISHING_SECONDS = 30.0
-LAST_WORDS_BYTES = 2048
+TAIL_BYTES = 4096
+TAIL_JSON_BYTES = 6 * 1024  # so that it fits into a heartbeat
 LAST_WORDS_CHARACTERS = 160
+REMOVED = "Removed .runner"
+WORDS = {
+    Cause.OOM: "killed by SIGKILL: the kernel's out-of-memory killer was at work: give the host "
+    "more memory or its jobs less to do",
+    Cause.DISK_FULL: "no space left on the disk: make room on the host",
+    Cause.STATE_LOST: "the agent's record of it was lost while it ran: its exit code is unknown",
+}
 
 
-def observe(slot: Slot, table: ProcessTable, journal: Journal) -> bool:
+def observe(slot: Slot, table: ProcessTable, journal: Journal, cpu: CpuWatch) -> bool:
     """Bring a slot whose runner was started up to date; return whether anything changed.
 
     A runner whose keeper is gone without a record of the end is left as it is when it still runs
@@ -37,7 +48,7 @@ def observe(slot: Slot, table: ProcessTable, journal: Journal) -> bool:
     if not ended and slot.keeper is not None and not slot.keeper.alive():
         ended = slot.runner is None or not slot.runner.alive()
     if ended:
-        note_exit(slot, exit_code, journal)
+        note_exit(slot, exit_code, journal, cpu)
     elif slot.phase is not Phase.STOPPING:
         slot.phase = running_phase(slot, table)
     return before != (slot.phase, slot.job, slot.exit_code, slot.runner_version)
@@ -45,12 +56,8 @@ def observe(slot: Slot, table: ProcessTable, journal: Journal) -> bool:
 
 def keeper_lost(slot: Slot) -> bool:
     """Return whether the runner goes on with nobody draining it."""
-    return (
-        slot.keeper is not None
-        and slot.runner is not None
-        and not slot.keeper.alive()
-        and slot.runner.alive()
-    )
+    drained = slot.keeper is not None and slot.keeper.alive()
+    return not drained and slot.runner is not None and slot.runner.alive()
 
 
 def running_phase(slot: Slot, table: ProcessTable) -> Phase:
@@ -77,6 +84,7 @@ def read_console(slot: Slot, journal: Journal) -> None:
         elif match := console.STARTED.search(event.text):
             slot.job = {"name": redact(match[1]), "started_at": event.at}
             slot.job_line_at = time.monotonic()
+            slot.oom_kills = oom_kills()
             journal.add("job-started", slot.runner_id, job=match[1])
         elif "Listening for Jobs" in event.text:
             slot.listening = True
@@ -86,30 +94,71 @@ def read_console(slot: Slot, journal: Journal) -> None:
             journal.add("reconnected", slot.runner_id)
 
 
-def note_exit(slot: Slot, exit_code: int | None, journal: Journal) -> None:
-    """Record that the runner's process ended, once."""
+def note_exit(slot: Slot, exit_code: int | None, journal: Journal, cpu: CpuWatch) -> None:
+    """Record that the runner's process ended, and why, once."""
     if slot.phase in ENDED or slot.exit_noted:
         return
     slot.exit_noted = True
-    slot.exit_code = exit_code
-    slot.reason = describe(exit_code)
-    if exit_code != 0 and (words := last_words(slot)):
-        slot.reason += f" ({words})"
+    tail = console_tail(slot)
     lost_job = slot.job["name"] if slot.job is not None else None
+    if exit_code is None and proves_clean_end(slot, tail):
+        exit_code, lost_job = 0, None
+    facts = end_facts(slot.directory.path, cpu)
+    kills = oom_kills()
+    rose = kills is not None and slot.oom_kills is not None and kills > slot.oom_kills
+    slot.exit_code = exit_code
+    slot.cause = cause_of_end(
+        Evidence(exit_code, tail, rose, facts["disk_free_bytes"], slot.record_lost)
+    )
+    slot.reason = reason_of(slot.cause, exit_code, tail)
+    slot.ending = {"log_tail": tail, "facts_at_end": facts}
     slot.job = None
     slot.listening = False
-    journal.add("exited", slot.runner_id, exit_code=exit_code, reason=slot.reason, job=lost_job)
+    journal.add(
+        "exited",
+        slot.runner_id,
+        exit_code=exit_code,
+        reason=slot.reason,
+        cause=slot.cause.value,
+        job=lost_job,
+    )
     log.info("runner %d ended: %s", slot.runner_id, slot.reason)
     if slot.phase is not Phase.STOPPING:
         slot.phase = Phase.EXITED
 
 
-def last_words(slot: Slot) -> str:
-    """Return the last line the runner printed, redacted and cut."""
-    end = console.end_offset(slot.directory.console, "console-")
-    piece = console.read_from(
-        slot.directory.console, "console-", max(0, end - LAST_WORDS_BYTES), LAST_WORDS_BYTES
+def proves_clean_end(slot: Slot, tail: str) -> bool:
+    """Return whether the slot's files show that its one-job runner ended as it should.
+
+    Such a runner deletes its own configuration as the last thing after its job (Runner.cs), and
+    says so. Output that nobody drained is lost with the runner, so that the file which was there
+    while it listened and is no more has to do.
+    """
+    if slot.mode != "jit":
+        return False
+    return REMOVED in tail or (
+        slot.listening and slot.directory.listener.exists() and not slot.directory.configured
     )
-    lines = [line.strip() for line in piece.data.decode(errors="replace").splitlines()]
-    lines = [line for line in lines if line]
-    return redact(lines[-1])[:LAST_WORDS_CHARACTERS] if lines else ""
+
+
+def reason_of(cause: Cause, exit_code: int | None, tail: str) -> str:
+    """Return why a runner ended, in words."""
+    words = WORDS.get(cause) or describe(exit_code)
+    lines = [line for line in map(str.strip, tail.splitlines()) if line]
+    if exit_code != 0 and lines:
+        words += f" ({lines[-1][:LAST_WORDS_CHARACTERS]})"
+    return words
+
+
+def console_tail(slot: Slot) -> str:
+    """Return the console's last whole lines, redacted."""
+    directory = slot.directory.console
+    end = console.end_offset(directory, "console-")
+    start = max(0, end - TAIL_BYTES)
+    data = console.read_from(directory, "console-", start, TAIL_BYTES).data
+    if start > 0:  # a secret must not be cut in two, where neither half looks like one
+        data = data.partition(b"\n")[2]
+    tail = redact(data.decode("utf-8", errors="replace"))
+    while len(json.dumps(tail)) > TAIL_JSON_BYTES:  # control characters are six bytes each there
+        tail = tail[len(tail) // 2 :]
+    return tail

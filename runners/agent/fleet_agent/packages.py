@@ -19,6 +19,7 @@ from pathlib import Path
 
 import requests
 
+from .causes import lacks_space
 from .errors import AgentError
 from .removal import TRASH_PREFIX, remove_tree
 from .unpack import DEFAULT_LIMITS, HostileArchive, Limits, unpack
@@ -38,9 +39,13 @@ UNUSED_SECONDS = 7 * 24 * 3600.0
 class PackageRefused(AgentError):
     """This package can never be used as offered: trying again is of no use."""
 
+    cause = "package"
+
 
 class PackageUnavailable(AgentError):
     """The package could not be fetched now; trying again may help."""
+
+    cause = "package"
 
 
 def directory_name(package: Package) -> str:
@@ -97,6 +102,10 @@ class PackageStore:
             try:
                 unpack(archive, tree, self.limits)
             except HostileArchive as err:
+                if lacks_space(err):
+                    raise PackageUnavailable(
+                        "no space left on the disk to unpack the package: make room on the host"
+                    ) from err
                 raise PackageRefused(f"the package was refused: {err}") from err
             if not os.access(tree / LISTENER, os.X_OK):
                 raise PackageRefused(f"the package holds no {LISTENER}: it is no runner")

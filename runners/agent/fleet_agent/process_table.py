@@ -137,10 +137,15 @@ class ProcessTable:
 
 
 def is_worker(process: Process) -> bool:
-    """Return whether a process is a worker, by its name or as a script some interpreter runs."""
-    if process.name == WORKER:
+    """Return whether a process is a worker: it runs a job."""
+    return is_program(process, WORKER)
+
+
+def is_program(process: Process, name: str) -> bool:
+    """Return whether a process is this program, by its name or as a script that is interpreted."""
+    if process.name == name:
         return True
-    return any(os.path.basename(part) == WORKER for part in command_line(process.pid)[:4])
+    return any(os.path.basename(part) == name for part in command_line(process.pid)[:4])
 
 
 def command_line(pid: int) -> list[str]:
@@ -152,13 +157,22 @@ def command_line(pid: int) -> list[str]:
     return text.decode(errors="replace").split("\0")[:-1]
 
 
-def carries_mark(pid: int, mark: str) -> bool:
-    """Return whether a process was started with this slot's mark in its environment."""
+def mark_of(pid: int) -> str | None:
+    """Return the slot's mark that a process was started with, None when it has none of its own."""
     try:
         text = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
-        return False
-    return f"{MARK_VARIABLE}={mark}".encode() in text.split(b"\0")
+        return None
+    prefix = f"{MARK_VARIABLE}=".encode()
+    for entry in text.split(b"\0"):
+        if entry.startswith(prefix):
+            return entry[len(prefix) :].decode(errors="replace")
+    return None
+
+
+def carries_mark(pid: int, mark: str) -> bool:
+    """Return whether a process was started with this slot's mark in its environment."""
+    return mark_of(pid) == mark
 
 
 def boot_id(proc_root: Path = Path("/proc")) -> str:

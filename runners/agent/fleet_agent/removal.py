@@ -23,10 +23,7 @@ def remove_tree(path: Path) -> None:
     A missing path is fine. Links are deleted, never followed.
     """
     try:
-        trash = path.parent / f"{TRASH_PREFIX}{secrets.token_hex(8)}"
-        if path.is_dir() and not path.is_symlink():
-            os.chmod(path, 0o700)
-        os.rename(path, trash)
+        trash = set_aside(path)
     except FileNotFoundError:
         return
     if trash.is_symlink() or not trash.is_dir():
@@ -42,6 +39,15 @@ def remove_tree(path: Path) -> None:
         subprocess.run(["rm", "-rf", "--", str(trash)], check=False, capture_output=True)
     if trash.exists():
         raise OSError(f"{path} could not be deleted whole: look at {trash}")
+
+
+def set_aside(path: Path) -> Path:
+    """Rename something out of the way and return its new path, which is only good to be deleted."""
+    trash = path.parent / f"{TRASH_PREFIX}{secrets.token_hex(8)}"
+    if path.is_dir() and not path.is_symlink():
+        os.chmod(path, 0o700)
+    os.rename(path, trash)
+    return trash
 
 
 def _open_up_and_retry(function: Callable[..., object], path: str, _: object) -> None:

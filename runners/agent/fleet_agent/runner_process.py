@@ -8,12 +8,14 @@ address, variables — is handed on.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
 import pwd
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import keeper
+from .causes import DISK_FLOOR_BYTES, Cause
 from .errors import AgentError
 from .process_table import MARK_VARIABLE, ProcessRef
 from .process_tree import Tree, end_tree
@@ -54,6 +57,10 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 class StartFailed(AgentError):
     """The runner could not be started; the message says why and what to do."""
+
+    def __init__(self, message: str, cause: Cause = Cause.EXIT) -> None:
+        super().__init__(message)
+        self.cause = cause.value
 
 
 @dataclass(frozen=True)
@@ -138,7 +145,10 @@ def start_keeper(
             return started
         time.sleep(POLL_SECONDS)
     end_tree(Tree(mark, None, None))
-    raise StartFailed("the keeper did not report in time: look at the disk's free space")
+    message = "the keeper did not report in time: look at the disk's free space"
+    if shutil.disk_usage(slot.path).free < DISK_FLOOR_BYTES:
+        raise OSError(errno.ENOSPC, message)
+    raise StartFailed(message)
 
 
 def read_keeper_file(slot: SlotDirectory) -> Started | None:
@@ -193,7 +203,7 @@ def configure(
         said = redact(output.replace(registration.token, "***"))
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         words = lines[-1][:200] if lines else "it said nothing"
-        raise StartFailed(f"config.sh ended with {process.returncode}: {words}")
+        raise StartFailed(f"config.sh ended with {process.returncode}: {words}", Cause.REGISTRATION)
 
 
 def registration_inputs(

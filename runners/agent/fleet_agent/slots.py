@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .backoff import Backoff
+from .causes import Cause
 from .config import write_whole
+from .marks import new_mark
 from .packages import directory_name
 from .process_table import CLOCK_TICKS, ProcessRef, boot_time_seconds
 from .process_tree import Tree
 from .slot_directory import SlotDirectory
 from .wire import (
     BadAnswer,
+    EndFacts,
+    Ending,
     JobReport,
     JsonObject,
     Mode,
@@ -53,6 +56,7 @@ class Slot:
     mark: str
     phase: Phase = Phase.FETCHING
     reason: str = ""
+    cause: Cause = Cause.NONE
     exit_code: int | None = None
     keeper: ProcessRef | None = None
     runner: ProcessRef | None = None
@@ -61,6 +65,9 @@ class Slot:
     package_name: str = ""
     job: JobReport | None = None
     listening: bool = False
+    record_lost: bool = False  # found again by its mark alone
+    oom_kills: int | None = None  # the kernel's count when it started, or when its job did
+    ending: Ending | None = None  # until the server has it
     events_offset: int = 0
     log_offset: int = 0  # bytes of the console that were sent
     log_next: int = 0  # the offset the server wants next, in its own counting
@@ -94,7 +101,7 @@ class Slot:
         return self.phase is Phase.FAILED or (self.phase is Phase.EXITED and self.mode == "jit")
 
     def report(self, cpu_percent: float = 0.0, memory_bytes: int = 0) -> SlotReport:
-        """Return this slot as a heartbeat tells it."""
+        """Return this slot as every heartbeat tells it."""
         running = self.phase in RUNNING and self.runner is not None
         started = None
         if running and self.runner is not None:
@@ -108,6 +115,7 @@ class Slot:
             "process_started_at": started,
             "exit_code": self.exit_code,
             "reason": self.reason[:REASON_CHARACTERS],
+            "cause": self.cause.value,
             "job": self.job,
             "runner_version": self.runner_version,
             "cpu_percent": cpu_percent,
@@ -124,6 +132,7 @@ class Slot:
             "mark": self.mark,
             "phase": self.phase.value,
             "reason": self.reason,
+            "cause": self.cause.value,
             "exit_code": self.exit_code,
             "keeper": [self.keeper.pid, self.keeper.ticks] if self.keeper else None,
             "runner": [self.runner.pid, self.runner.ticks] if self.runner else None,
@@ -132,6 +141,9 @@ class Slot:
             "package_name": self.package_name,
             "job": self.job,
             "listening": self.listening,
+            "record_lost": self.record_lost,
+            "oom_kills": self.oom_kills,
+            "ending": self.ending,
             "events_offset": self.events_offset,
             "log_offset": self.log_offset,
             "log_next": self.log_next,
@@ -151,12 +163,31 @@ def new_slot(wanted: Wanted, slots_root: Path, boot_id: str) -> Slot:
         number=wanted.slot,
         mode=wanted.mode,
         directory=SlotDirectory(slots_root / str(wanted.runner_id)),
-        mark=secrets.token_hex(16),
+        mark=new_mark(slots_root, wanted.runner_id),
         boot_id=boot_id,
         wanted=wanted,
     )
     slot.save()
     return slot
+
+
+def gone_report(wanted: Wanted) -> SlotReport:
+    """Return the report of a runner that is to be stopped and of which nothing is here."""
+    return {
+        "runner_id": wanted.runner_id,
+        "name": wanted.name,
+        "slot": wanted.slot,
+        "phase": Phase.GONE.value,
+        "pid": None,
+        "process_started_at": None,
+        "exit_code": None,
+        "reason": "",
+        "cause": "",
+        "job": None,
+        "runner_version": "",
+        "cpu_percent": 0.0,
+        "memory_bytes": 0,
+    }
 
 
 def use_package(slot: Slot) -> None:
@@ -180,6 +211,7 @@ def load_slot(path: Path) -> Slot:
             mark=take(source, "mark", str),
             phase=Phase(take(source, "phase", str)),
             reason=take(source, "reason", str),
+            cause=Cause(optional_text(source, "cause") or ""),
             exit_code=optional_int(source, "exit_code"),
             keeper=optional_ref(source, "keeper"),
             runner=optional_ref(source, "runner"),
@@ -188,6 +220,9 @@ def load_slot(path: Path) -> Slot:
             package_name=take(source, "package_name", str),
             job=parse_job(job) if isinstance(job, dict) else None,
             listening=take(source, "listening", bool),
+            record_lost=source.get("record_lost") is True,
+            oom_kills=optional_int(source, "oom_kills"),
+            ending=parse_ending(source.get("ending")),
             events_offset=take(source, "events_offset", int),
             log_offset=take(source, "log_offset", int),
             log_next=take(source, "log_next", int),
@@ -199,6 +234,22 @@ def load_slot(path: Path) -> Slot:
 def parse_job(source: JsonObject) -> JobReport:
     """Parse the job of a slot record."""
     return {"name": take(source, "name", str), "started_at": optional_text(source, "started_at")}
+
+
+def parse_ending(value: object) -> Ending | None:
+    """Parse what is still to be told of an end; without its facts it is told without them."""
+    if not isinstance(value, dict):
+        return None
+    facts = value.get("facts_at_end")
+    kept: EndFacts | None = None
+    if isinstance(facts, dict):
+        kept = {
+            "at": take(facts, "at", str),
+            "cpu_percent": take(facts, "cpu_percent", float),
+            "memory_used_bytes": take(facts, "memory_used_bytes", int),
+            "disk_free_bytes": take(facts, "disk_free_bytes", int),
+        }
+    return {"log_tail": optional_text(value, "log_tail") or "", "facts_at_end": kept}
 
 
 def optional_int(source: JsonObject, key: str) -> int | None:

@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import PROTOCOL, __version__
@@ -18,7 +18,15 @@ from .errors import AgentError
 from .facts import Facts, same_facts
 from .metrics import take_sample
 from .server import Refused, Server
-from .wire import HeartbeatAnswer, JournalEntry, JsonObject, SlotReport, timestamp
+from .wire import (
+    Ending,
+    HeartbeatAnswer,
+    JournalEntry,
+    JsonObject,
+    Leftover,
+    SlotReport,
+    timestamp,
+)
 
 log = logging.getLogger(__name__)
 
@@ -57,25 +65,55 @@ class Report:
     slots: list[SlotReport]
     journal: list[JournalEntry]
     logs: list[LogPiece]
+    endings: dict[int, Ending]  # by runner id, not told yet
+    leftovers: list[Leftover] | None  # None when the server knows them
 
 
 @dataclass(frozen=True)
 class Heard:
-    """The answer to one report; ``journal_left`` when not every entry fitted."""
+    """The answer to one report; ``more_left`` when not everything fitted."""
 
     answer: HeartbeatAnswer
     told: dict[int, str]  # phase by runner id, as this report told it
     logs: list[LogSent]
-    journal_left: bool
+    endings: dict[int, Ending]
+    leftovers: list[Leftover] | None
+    more_left: bool
+
+
+@dataclass
+class Body:
+    """A heartbeat being put together, never larger than the server takes."""
+
+    fields: JsonObject
+    endings: dict[int, Ending] = field(default_factory=dict)
+    more_left: bool = False
+
+    def __post_init__(self) -> None:
+        self.size = len(json.dumps(self.fields))
+
+    def room_for(self, value: object) -> bool:
+        """Return whether this still fits, and take its room if so."""
+        size = len(json.dumps(value)) + 2
+        if self.size + size > BODY_BYTES:
+            return False
+        self.size += size
+        return True
 
 
 class Talker:
     """Turns reports into heartbeats."""
 
     def __init__(
-        self, server: Server, boot_id: str, disk_path: Path, collect: Callable[[], Facts]
+        self,
+        server: Server,
+        boot_id: str,
+        disk_path: Path,
+        collect: Callable[[], Facts],
+        keep_token: Callable[[str], None],
     ) -> None:
         self.server = server
+        self.keep_token = keep_token
         self.boot_id = boot_id
         self.disk_path = disk_path
         self.collect = collect
@@ -86,17 +124,34 @@ class Talker:
     def talk(self, report: Report) -> Heard:
         """Send one heartbeat and the logs; raises what ``Server`` raises for the heartbeat."""
         self._refresh_facts()
-        body, journal_left = self._body(report)
-        with_facts = "facts" in body
-        answer = self.server.heartbeat(body)
+        body = self._body(report)
+        with_facts = "facts" in body.fields
+        answer = self.server.heartbeat(body.fields)
         if with_facts:
             self.facts_due = False
         if answer.want_facts:
             self.facts_due = True
         if answer.token is not None:
-            self.server.token = answer.token
+            self._change_token(answer.token)
         told = {slot["runner_id"]: slot["phase"] for slot in report.slots}
-        return Heard(answer, told, self._send_logs(report.logs), journal_left)
+        return Heard(
+            answer,
+            told,
+            self._send_logs(report.logs),
+            body.endings,
+            report.leftovers,
+            body.more_left,
+        )
+
+    def _change_token(self, token: str) -> None:
+        # Stored before it is used: once it was, the server no longer takes the old one.
+        try:
+            self.keep_token(token)
+        except OSError as err:
+            log.warning("the new token cannot be stored, the old one stays: %s", err.strerror)
+        else:
+            self.server.token = token
+            log.info("the server gave this agent a new token")
 
     def _refresh_facts(self) -> None:
         if not self.facts_due and time.monotonic() - self.facts_read_at < FACTS_SECONDS:
@@ -106,27 +161,41 @@ class Talker:
             self.facts_due = True
         self.facts, self.facts_read_at = facts, time.monotonic()
 
-    def _body(self, report: Report) -> tuple[JsonObject, bool]:
-        body: JsonObject = {
+    def _body(self, report: Report) -> Body:
+        slots: list[SlotReport] = [slot.copy() for slot in report.slots]
+        fields: JsonObject = {
             "protocol": PROTOCOL,
             "agent_version": __version__,
             "boot_id": self.boot_id,
             "at": timestamp(),
             "wanted_version": report.wanted_version,
             "sample": take_sample(self.disk_path),
-            "slots": report.slots,
+            "slots": slots,
         }
         if self.facts_due:
-            body["facts"] = self.facts
-        size = len(json.dumps(body))
+            fields["facts"] = self.facts
+        body = Body(fields)
+        if report.leftovers is not None:
+            fields["leftovers"] = [one for one in report.leftovers if body.room_for(one)]
+        # The words of an end go before the journal's entry of it, so that both tell the same.
+        for slot in slots:
+            ending = report.endings.get(slot["runner_id"])
+            if ending is None:
+                continue
+            if body.room_for(ending):
+                slot["log_tail"] = ending["log_tail"]
+                slot["facts_at_end"] = ending["facts_at_end"]
+                body.endings[slot["runner_id"]] = ending
+            else:
+                body.more_left = True
         journal: list[JournalEntry] = []
         for entry in report.journal:
-            size += len(json.dumps(entry)) + 2
-            if size > BODY_BYTES:
+            if not body.room_for(entry):
+                body.more_left = True
                 break
             journal.append(entry)
-        body["journal"] = journal
-        return body, len(journal) < len(report.journal)
+        fields["journal"] = journal
+        return body
 
     def _send_logs(self, pieces: list[LogPiece]) -> list[LogSent]:
         sent: list[LogSent] = []

@@ -68,7 +68,8 @@ class HeartbeatAnswer:
     """What the server answers to a heartbeat: the whole wanted set of this host.
 
     ``wanted`` is None when nothing changed since the version the agent said it holds: it keeps the
-    set it has. ``journal_seq`` is None then too: nothing of the journal was told.
+    set it has. ``journal_seq`` is None then too: nothing of the journal was told. ``clean`` names
+    leftovers that are to be removed.
     """
 
     version: int
@@ -77,6 +78,7 @@ class HeartbeatAnswer:
     want_facts: bool
     wanted: tuple[Wanted, ...] | None
     token: str | None
+    clean: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,24 @@ class JobReport(TypedDict):
     started_at: str | None
 
 
-class SlotReport(TypedDict):
-    """One slot in a heartbeat; ``cpu_percent`` is of one core, so it may pass 100."""
+class EndFacts(TypedDict):
+    """How the host was when a runner ended; ``cpu_percent`` of all cores."""
+
+    at: str
+    cpu_percent: float
+    memory_used_bytes: int
+    disk_free_bytes: int
+
+
+class Ending(TypedDict):
+    """What is told of an end once: the console's last lines, redacted, and the host's facts."""
+
+    log_tail: str
+    facts_at_end: EndFacts | None
+
+
+class SlotState(TypedDict):
+    """One slot as every heartbeat tells it; ``cpu_percent`` of one core, so it may pass 100."""
 
     runner_id: int
     name: str
@@ -126,10 +144,32 @@ class SlotReport(TypedDict):
     process_started_at: str | None
     exit_code: int | None
     reason: str
+    cause: str
     job: JobReport | None
     runner_version: str
     cpu_percent: float
     memory_bytes: int
+
+
+class SlotReport(SlotState, total=False):
+    """One slot in a heartbeat, with what is told of its end where that is due."""
+
+    log_tail: str
+    facts_at_end: EndFacts | None
+
+
+class Leftover(TypedDict):
+    """Something on this host that belongs to no runner it should have.
+
+    ``kind`` is ``work-directory`` or ``process``; ``bytes`` on the disk or in memory.
+    """
+
+    kind: str
+    name: str
+    path: str
+    pid: int | None
+    since: str | None
+    bytes: int | None
 
 
 class JournalEntry(TypedDict):
@@ -235,7 +275,17 @@ def parse_heartbeat(source: JsonObject) -> HeartbeatAnswer:
         want_facts=source.get("want_facts") is True,
         wanted=None if wanted is None else tuple(parse_wanted(entry) for entry in wanted),
         token=optional_text(source, "token"),
+        clean=parse_clean(source.get("clean")),
     )
+
+
+def parse_clean(value: object) -> tuple[str, ...]:
+    """Parse the names of leftovers to remove; absent or null is none."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise BadAnswer("the server's answer has no usable 'clean'")
+    return tuple(value)
 
 
 def parse_enrolment(source: JsonObject) -> Enrolment:

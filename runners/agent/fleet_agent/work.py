@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .causes import Cause, cause_of_error, lacks_space
 from .errors import AgentError
 from .packages import PackageStore, PackageUnavailable
 from .process_table import ProcessTable
@@ -44,13 +45,22 @@ LABEL_SYSTEMS = {"linux": "Linux", "osx": "macOS", "win": "Windows"}
 class TryAgain(AgentError):
     """Bringing up failed for now; ``after_seconds`` when the server named a wait."""
 
-    def __init__(self, message: str, after_seconds: float | None = None) -> None:
+    def __init__(
+        self, message: str, after_seconds: float | None = None, *, cause: Cause = Cause.EXIT
+    ) -> None:
         super().__init__(message)
         self.after_seconds = after_seconds
+        self.cause = cause.value
 
 
 class StillBusy(AgentError):
     """The runner has a job and was not to be forced."""
+
+
+class WillNotEnd(AgentError):
+    """Processes that survive SIGKILL: they wait for something inside the kernel."""
+
+    cause = Cause.HUNG.value
 
 
 @dataclass(frozen=True)
@@ -74,8 +84,27 @@ def bring_up(
 ) -> Started:
     """Take a slot from nothing to a started runner.
 
-    Raises TryAgain when waiting may help or nobody waits any more, else another AgentError.
+    Raises TryAgain when waiting may help or nobody waits any more, else another AgentError. A full
+    disk is waited for whatever it broke.
     """
+    try:
+        return bring_up_once(shop, wanted, slot, mark, report, still_wanted)
+    except (AgentError, OSError) as err:
+        if not lacks_space(err):
+            raise
+        words = str(err) if isinstance(err, AgentError) else f"{err.strerror}: make room"
+        raise TryAgain(words, cause=Cause.DISK_FULL) from err
+
+
+def bring_up_once(
+    shop: Workshop,
+    wanted: Wanted,
+    slot: SlotDirectory,
+    mark: str,
+    report: Callable[[Phase], None],
+    still_wanted: Callable[[], bool],
+) -> Started:
+    """Bring up, and say of every failure whether to try again and what caused it."""
     try:
         package = require_package(wanted, shop.architecture())
         report(Phase.FETCHING)
@@ -96,13 +125,15 @@ def bring_up(
         report(Phase.STARTING)
         return start_listener(slot, shop.wake_fifo, environment, mark)
     except ServerUnavailable as err:
-        raise TryAgain(str(err), err.retry_after_seconds) from err
-    except (PackageUnavailable, BadAnswer) as err:
-        raise TryAgain(str(err)) from err
+        raise TryAgain(str(err), err.retry_after_seconds, cause=Cause.REGISTRATION) from err
+    except PackageUnavailable as err:
+        raise TryAgain(str(err), cause=cause_of_error(err)) from err
+    except BadAnswer as err:
+        raise TryAgain(str(err), cause=Cause.REGISTRATION) from err
     except Refused as err:
         if err.status in (401, 410, 426):  # the heartbeat hears the same and decides
-            raise TryAgain(str(err)) from err
-        raise StartFailed(str(err)) from err
+            raise TryAgain(str(err), cause=Cause.REGISTRATION) from err
+        raise StartFailed(str(err), Cause.REGISTRATION) from err
 
 
 def require_package(wanted: Wanted, architecture: str) -> Package:
@@ -110,12 +141,14 @@ def require_package(wanted: Wanted, architecture: str) -> Package:
     package = wanted.package
     if package is None:
         raise StartFailed(
-            f"the server named no runner package for {architecture}: add one for this platform"
+            f"the server named no runner package for {architecture}: add one for this platform",
+            Cause.PACKAGE,
         )
     if package.os != "linux" or package.architecture != architecture:
         raise StartFailed(
             f"the package is for {package.os} {package.architecture}, this host is linux "
-            f"{architecture}: choose another host or package"
+            f"{architecture}: choose another host or package",
+            Cause.PACKAGE,
         )
     return package
 
@@ -169,7 +202,7 @@ def clean_up(slot: SlotDirectory, tree: Tree) -> None:
     """End what is left of a tree, then wipe the slot; raises AgentError if either is not done."""
     left = end_tree(tree)
     if left:
-        raise AgentError(
+        raise WillNotEnd(
             f"{left} of the runner's processes do not end, even when killed: look for hung disks "
             "or network mounts"
         )
