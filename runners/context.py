@@ -44,7 +44,7 @@ SECTIONS: Final = (
         "Settings",
         "settings",
         ",",
-        ("settings", "scope-", "credential-", "code-", "member-", "environment"),
+        ("settings", "scope-", "credential-", "code-", "member-", "environment", "doctor"),
     ),
 )
 

@@ -6,6 +6,7 @@ from django.urls import include, path, reverse_lazy
 from runners import members as fleet_members
 from runners.views import (
     credentials,
+    doctor,
     events,
     fleet,
     health,
@@ -117,6 +118,7 @@ urlpatterns = [
     path("jobs/", jobs.job_list, name="job-list"),
     path("jobs/<int:pk>/", jobs.job_detail, name="job-detail"),
     path("audit/", events.event_list, name="event-list"),
+    path("doctor/", doctor.doctor_page, name="doctor"),
     path("settings/", settings.settings_index, name="settings"),
     path("settings/scopes/", include(scope)),
     path("settings/credentials/", include(credential)),

@@ -21,9 +21,8 @@ INTERFACES = (
     "runners.tasks",
     "runners.admin",
 )
-# What belongs to the pages: forms, filters, the frame's context, who may see what, template tags.
+# What belongs to the pages: forms, filters, the frame's context, members, template tags.
 PAGES = (
-    "runners.access",
     "runners.context",
     "runners.event_filters",
     "runners.filters",
@@ -33,7 +32,14 @@ PAGES = (
     "runners.templatetags",
 )
 # The edges of the process: made once, from settings.
-EDGES = ("runners.wiring", "runners.checks", "runners.apps", "runners.urls", "runners.programs")
+EDGES = (
+    "runners.wiring",
+    "runners.checks",
+    "runners.apps",
+    "runners.urls",
+    "runners.programs",
+    "runners.surroundings",
+)
 # Words and codes the tables are made of: data, no logic.
 VOCABULARIES = ("runners.states", "runners.failure", "runners.drift_kinds")
 BOTTOM = ("runners.github", "runners.errors", "runners.models", *VOCABULARIES)

@@ -84,6 +84,7 @@ RULES = {
     "credential-replace": Rule(ADMINS, ASK, "credential"),
     "credential-check": Rule(ADMINS, ACT, "credential"),
     "code-list": Rule(OPERATORS, READ),
+    "doctor": Rule(OPERATORS, READ),
     "code-wait": Rule(OPERATORS, READ, "code"),
     "code-revoke": Rule(OPERATORS, ACT, "code"),
     "member-list": Rule(ADMINS, READ),
