@@ -1,26 +1,14 @@
-"""Who may do what: four roles, held as Django groups of the same names, and the views' guard.
+"""Who may do what: four roles, held as Django groups of the same names.
 
-Knows users and requests, never the fleet; what a role may see of an object is the view's job.
+Knows users, never requests nor the fleet; the guard of the pages is `runners.views.guard`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
-from functools import wraps
-from typing import Concatenate, Final, ParamSpec, TypeVar, cast
+from typing import Final
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, User
-from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import resolve_url
-from django_htmx.http import HttpResponseClientRedirect
-
-P = ParamSpec("P")
-# What a view asks for may be narrower than what Django hands in: FleetRequest, past this guard.
-R = TypeVar("R", bound=HttpRequest)
-View = Callable[Concatenate[R, P], HttpResponseBase]
 
 
 class Role(StrEnum):
@@ -81,30 +69,3 @@ def grant_role(user: User, role: Role) -> None:
         user.save(update_fields=["is_staff"])
     if hasattr(user, _CACHE):
         delattr(user, _CACHE)
-
-
-def role_required(needed: str) -> Callable[[View[R, P]], View[HttpRequest, P]]:
-    """Guard a view: strangers go to the sign-in page, people without the role get the 403 page."""
-    role = Role(needed)
-
-    def guard(view: View[R, P]) -> View[HttpRequest, P]:
-        @wraps(view)
-        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            if not request.user.is_authenticated:
-                return _to_sign_in(request)
-            if not may(request.user, role):
-                raise PermissionDenied(f"This needs the role {role.label.lower()}.")
-            return view(cast(R, request), *args, **kwargs)
-
-        return guarded
-
-    return guard
-
-
-def _to_sign_in(request: HttpRequest) -> HttpResponse:
-    """A fragment must not become the sign-in page, so htmx is told to leave for it."""
-    htmx = getattr(request, "htmx", None)
-    if htmx:
-        back = htmx.current_url_abs_path or resolve_url("/")
-        return HttpResponseClientRedirect(redirect_to_login(back).url)
-    return redirect_to_login(request.get_full_path())

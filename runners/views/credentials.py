@@ -14,11 +14,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from runners import connecting, credentials, wiring
-from runners.access import role_required
 from runners.errors import FleetError
 from runners.forms.settings import NewCredentialForm, ReplaceSecretForm
 from runners.github.verdicts import USABLE, VerdictCode
 from runners.models import Credential
+from runners.views.guard import role_required
 from runners.views.shared import Confirm, Context, FleetRequest, actor, ask, refuse, respond
 
 EXPIRING_WITHIN: Final = timedelta(days=14)

@@ -17,11 +17,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from runners.access import role_required
 from runners.event_filters import event_filter, filtered_events
 from runners.models import Event
 from runners.views.csv_export import csv_response
 from runners.views.event_words import WORDS, is_person, words_of
+from runners.views.guard import role_required
 from runners.views.links import changed
 from runners.views.shared import Context, FleetRequest, page
 

@@ -14,13 +14,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from runners.access import role_required
 from runners.models import Host, Job, Runner
 from runners.states import DisplayState, HostState
 from runners.templatetags.fleet import coarse
 from runners.views import versions
 from runners.views.attention import Concern, concerns
 from runners.views.fleet_map import Rack, racks
+from runners.views.guard import role_required
 from runners.views.job_rows import Counts, JobRow, waiting_rows
 from runners.views.runner_rows import RunnerRow, runner_rows
 from runners.views.shared import Context, FleetRequest, page, polled

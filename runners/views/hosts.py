@@ -20,13 +20,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from runners import enrolment
-from runners.access import Role, may, role_required
+from runners.access import Role, may
 from runners.errors import FleetError
 from runners.forms.hosts import CordonForm, DrainHostForm, RetireForm, SlotsForm
 from runners.host_filters import HostListing, list_hosts
 from runners.models import EnrolmentCode, Host, Runner
 from runners.states import HostState, Phase
 from runners.views import versions
+from runners.views.guard import role_required
 from runners.views.host_page import host_page
 from runners.views.host_rows import HostRow, host_rows
 from runners.views.links import Column, changed, list_query, sort_column

@@ -10,9 +10,9 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from runners.access import role_required
 from runners.models import Job
 from runners.views import versions
+from runners.views.guard import role_required
 from runners.views.job_rows import job_rows, waiting_rows
 from runners.views.links import list_query
 from runners.views.shared import Context, FleetRequest, page, polled

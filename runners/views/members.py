@@ -15,9 +15,10 @@ from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from runners import members
-from runners.access import Role, role_required
+from runners.access import Role
 from runners.errors import FleetError
 from runners.forms.settings import ROLES, MemberForm, RoleForm
+from runners.views.guard import role_required
 from runners.views.shared import Context, FleetRequest, actor, refuse, respond
 
 _LIST: Final = "settings/_members.html"

@@ -18,7 +18,7 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from runners import connecting, enrolment, wiring
-from runners.access import Role, may, role_required
+from runners.access import Role, may
 from runners.connecting import CredentialRefused
 from runners.errors import FleetError
 from runners.forms.hosts import NewHostForm
@@ -26,6 +26,7 @@ from runners.forms.settings import ConnectForm
 from runners.models import EnrolmentCode, Host, Runner, Scope
 from runners.states import HostState
 from runners.tokens import NewToken
+from runners.views.guard import role_required
 from runners.views.host_rows import about
 from runners.views.shared import Context, FleetRequest, actor, wants_fragment
 

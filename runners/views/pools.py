@@ -18,13 +18,13 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from runners import pool_policy, pools
-from runners.access import role_required
 from runners.errors import FleetError
 from runners.forms.pools import PauseForm, PoolForm, RemovePoolForm
 from runners.models import Event, Pool, Runner, Scope
 from runners.states import DisplayState, RunnerState
 from runners.views import versions
 from runners.views.event_words import Happening, happening
+from runners.views.guard import role_required
 from runners.views.shared import Confirm, Context, FleetRequest, actor, ask, page, polled, respond
 
 EVENTS_SHOWN: Final = 12

@@ -15,10 +15,10 @@ from django.views.decorators.http import require_GET, require_http_methods
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 
 from runners import lifecycle, placement
-from runners.access import role_required
 from runners.errors import FleetError, InvalidRequest, NoCapacity
 from runners.forms.provision import EPHEMERAL, LIFETIMES, PERSISTENT, ProvisionForm
 from runners.models import Host, Label, Pool, Scope
+from runners.views.guard import role_required
 from runners.views.placement_preview import Placement, placement_of, pool_tiles
 from runners.views.shared import DIALOG_SLOT, Context, FleetRequest, actor, wants_fragment
 

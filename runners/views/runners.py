@@ -16,7 +16,6 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from runners import lifecycle
-from runners.access import role_required
 from runners.audit import Actor
 from runners.errors import FleetError, InvalidRequest
 from runners.filters import list_runners
@@ -31,6 +30,7 @@ from runners.forms.runners import (
 from runners.models import Runner, RunnerLog
 from runners.states import is_busy
 from runners.views import versions
+from runners.views.guard import role_required
 from runners.views.runner_page import runner_page
 from runners.views.runner_rows import runner_rows
 from runners.views.shared import (

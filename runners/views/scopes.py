@@ -15,7 +15,6 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from runners import connecting, scopes, wiring
-from runners.access import role_required
 from runners.connecting import CredentialRefused
 from runners.errors import FleetError
 from runners.forms.settings import RemoveForm, ScopeForm
@@ -23,6 +22,7 @@ from runners.models import Credential, Event, Scope
 from runners.states import RunnerState
 from runners.views.credentials import VerdictWords, verdict_words
 from runners.views.event_words import happening
+from runners.views.guard import role_required
 from runners.views.shared import Confirm, FleetRequest, actor, ask
 
 EVENTS_SHOWN: Final = 20

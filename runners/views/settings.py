@@ -16,9 +16,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from fleetui.env import Value, Variable
 from runners import enrolment
-from runners.access import role_required
 from runners.errors import FleetError
 from runners.models import EnrolmentCode
+from runners.views.guard import role_required
 from runners.views.links import list_query
 from runners.views.shared import Context, FleetRequest, actor, refuse, respond
 

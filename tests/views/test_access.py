@@ -1,7 +1,7 @@
 """Who gets through: every address against every role."""
 
 import pytest
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
@@ -40,6 +40,19 @@ def test_somebody_without_a_role_reads_nothing(sign_in, name):
 @pytest.mark.parametrize("name", ACTIONS)
 def test_a_reader_is_refused_every_action(sign_in, name, role):
     assert sign_in(role).post(address(name)).status_code == 403
+
+
+def test_a_refusal_is_one_line_of_the_log_with_who_what_and_the_role_it_needs(sign_in, caplog):
+    url = address("runner-drain")
+
+    sign_in("viewer").post(url)
+
+    [line] = caplog.records
+    name = User.objects.get().username
+    assert line.getMessage() == (
+        f"Refused: {name}, role viewer, asked for POST {url}, which needs the role operator."
+    )
+    assert (line.levelname, line.exc_info) == ("WARNING", None)
 
 
 @pytest.mark.parametrize("role", ["operator", "admin"])
