@@ -197,6 +197,14 @@ FLEET_OFFLINE_AFTER_SECONDS = _env.integer(
     unit="seconds",
     help="A host silent for so long is shown as offline.",
 )
+FLEET_HOST_LOST_SECONDS = _env.integer(
+    "FLEET_HOST_LOST_SECONDS",
+    300,
+    minimum=5,
+    maximum=86400,
+    unit="seconds",
+    help="Runners of a host offline for so long are replaced if GitHub has no job on them.",
+)
 FLEET_START_DEADLINE_SECONDS = _env.integer(
     "FLEET_START_DEADLINE_SECONDS",
     120,

@@ -28,14 +28,15 @@ class DriftKind(TextChoices):
 class Meaning:
     """What a kind of drift tells a person, and what its fix does.
 
-    `fix` "" when it can't be mended from here; `safe` kinds are mended without asking unless
-    switched off.
+    `safe` kinds are mended without asking unless switched off. `settle_seconds`: how long it must
+    last before it is shown or mended; most mismatches are news under way and pass by themselves.
     """
 
     meaning: str
     fix: str
     consequence: str
     safe: bool = False
+    settle_seconds: int = 60
 
 
 MEANINGS: Final[dict[DriftKind, Meaning]] = {
@@ -51,6 +52,7 @@ MEANINGS: Final[dict[DriftKind, Meaning]] = {
         "Give up on it",
         "It becomes failed, its registration is deleted and its slot is freed.",
         safe=True,
+        settle_seconds=0,
     ),
     DriftKind.UNKNOWN_PROCESS: Meaning(
         "A host runs a runner process that nobody here asked for.",
@@ -84,18 +86,21 @@ MEANINGS: Final[dict[DriftKind, Meaning]] = {
         "30 days after a newer release.",
         "Drain and replace it",
         "It finishes its job, then one with the offered version takes its place.",
+        settle_seconds=0,
     ),
     DriftKind.FOREIGN: Meaning(
         "GitHub lists a runner without our mark: another tool or person registered it. It is shown "
         "and counted, never touched.",
         "Adopt it for clean-up",
         "It is treated as a ghost of ours from then on, and may be deregistered.",
+        settle_seconds=0,
     ),
     DriftKind.REMOVED_AT_GITHUB: Meaning(
         "GitHub no longer lists the runner although we did not remove it.",
         "Stop and replace it",
         "Its process is ended once no job runs, its slot is freed, its pool starts another.",
         safe=True,
+        settle_seconds=0,
     ),
     DriftKind.LEFTOVER: Meaning(
         "A work directory or process of a runner that is gone was left on its host.",

@@ -10,13 +10,16 @@ from django_q.tasks import async_task
 from runners import (
     credentials,
     deliveries,
+    drift,
     enrolment,
     housekeeping,
     job_polling,
     leases,
     loop,
+    packages,
     pools,
     reconcile,
+    registration,
     wiring,
 )
 from runners.audit import Actor
@@ -124,7 +127,7 @@ def push_labels(runner_id: int) -> str:
     if runner is None:
         return "the runner was removed"
     with wiring.github_client(runner.scope) as github:
-        return ", ".join(reconcile.push_labels(runner, github=github, now=wiring.now()))
+        return ", ".join(registration.push_labels(runner, github=github, now=wiring.now()))
 
 
 def check_credential_by_id(credential_id: int) -> str:
@@ -146,9 +149,12 @@ def check_credential_by_id(credential_id: int) -> str:
 
 
 def sweep_hosts() -> str:
-    """Record hosts that fell silent."""
-    noted = enrolment.note_silent_hosts(now=wiring.now(), by=Actor.system("heartbeat watch"))
-    return f"{len(noted)} fell silent"
+    """Record hosts that fell silent, and what others have left over."""
+    now = wiring.now()
+    noted = enrolment.note_silent_hosts(now=now, by=Actor.system("heartbeat watch"))
+    left = drift.note_hosts(now=now)
+    asked = drift.mend_hosts(now=now)
+    return f"{len(noted)} fell silent, {left} left over, {asked} asked to clean"
 
 
 def top_up_pools() -> str:
@@ -163,6 +169,6 @@ def top_up_pools() -> str:
 
 def _refresh_packages(scope: Scope, github: RunnerRegistry) -> None:
     try:
-        reconcile.refresh_packages(scope, github=github, now=wiring.now())
+        packages.refresh(scope, github=github, now=wiring.now())
     except GitHubError as error:
         log.warning("Runner packages of scope %s: %s", scope.pk, error.user_message)

@@ -15,7 +15,7 @@ from runners.github.client import GitHubClient
 from runners.github.limits import Budget
 from runners.heartbeat import Policy
 from runners.models import Credential, Scope
-from runners.reconcile import Deadlines
+from runners.reconcile_plan import Deadlines
 from runners.vault import Vault
 
 _cache = ConditionalCache()
@@ -99,5 +99,8 @@ def heartbeat_policy() -> Policy:
 
 
 def deadlines() -> Deadlines:
-    """How long a start may take."""
-    return Deadlines(start=timedelta(seconds=settings.FLEET_START_DEADLINE_SECONDS))
+    """How long a start may take, and how long a host may be silent until it counts as lost."""
+    return Deadlines(
+        start=timedelta(seconds=settings.FLEET_START_DEADLINE_SECONDS),
+        host_lost=timedelta(seconds=settings.FLEET_HOST_LOST_SECONDS),
+    )

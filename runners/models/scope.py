@@ -70,6 +70,8 @@ class Scope(models.Model):
     # Told by GitHub, written by reconcile
     github_seen_at = models.DateTimeField(null=True, blank=True)
     github_unknown_since = models.DateTimeField(null=True, blank=True)
+    # When GitHub last answered again after it had been unknown: deadlines start anew from there
+    github_back_at = models.DateTimeField(null=True, blank=True)
     github_error = models.TextField(blank=True, default="")
     foreign_runners = models.PositiveIntegerField(default=0)
     reconcile_wanted = models.BooleanField(

@@ -170,6 +170,8 @@ def test_reconcile_runs_a_pass_now_and_says_what_it_saw(manage, github):
             "foreign": 0,
             "moved": 1,
             "deleted": 0,
+            "drifts": 0,
+            "mended": 0,
             "error": "",
         }
     ]

@@ -8,7 +8,8 @@ from typing import Any
 from runners import reconcile
 from runners.github.errors import GitHubUnavailable
 from runners.models import Runner, Scope
-from runners.reconcile import Deadlines, Summary
+from runners.reconcile import Summary
+from runners.reconcile_plan import Deadlines
 from runners.registry import path_of
 from tests.factories import NOW, RunnerFactory
 from tests.fakes import FakeGitHub

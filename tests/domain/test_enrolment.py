@@ -336,7 +336,10 @@ def test_sweep_says_how_many_fell_silent(monkeypatch):
     monkeypatch.setattr("runners.wiring.now", lambda: NOW)
     HostFactory(offline=True)
 
-    assert [tasks.sweep_hosts(), tasks.sweep_hosts()] == ["1 fell silent", "0 fell silent"]
+    assert [tasks.sweep_hosts(), tasks.sweep_hosts()] == [
+        "1 fell silent, 0 left over, 0 asked to clean",
+        "0 fell silent, 0 left over, 0 asked to clean",
+    ]
 
 
 def test_host_named_like_the_page_that_adds_one_is_refused(ada):

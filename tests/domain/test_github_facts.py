@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from runners import reconcile
+from runners import fleet, packages, registration
 from runners.github.errors import GitHubUnavailable
 from runners.github.types import RunnerApplication
 from runners.models import Runner, RunnerPackage
@@ -29,7 +29,7 @@ def application(architecture="x64", version="2.336.0", checksum="AB" * 32, os="l
 
 
 def refresh(scope, github, *, now=NOW):
-    return reconcile.refresh_packages(scope, github=github, now=now)
+    return packages.refresh(scope, github=github, now=now)
 
 
 def test_packages_are_learned_with_version_and_digest(github):
@@ -82,7 +82,7 @@ def test_packages_known_stay_while_github_is_away(github):
 
 def push(runner, github):
     row = Runner.objects.select_related("scope", "host").get(pk=runner.pk)
-    return reconcile.push_labels(row, github=github, now=NOW)
+    return registration.push_labels(row, github=github, now=NOW)
 
 
 def test_custom_labels_are_carried_and_the_read_only_ones_left_to_github(github):
@@ -90,10 +90,11 @@ def test_custom_labels_are_carried_and_the_read_only_ones_left_to_github(github)
     there = github.add_runner(path_of(runner.scope), runner.name, labels=["self-hosted", "old"])
     Runner.objects.filter(pk=runner.pk).update(github_id=there.id)
 
-    assert push(runner, github) == ["self-hosted", "gpu", "large"]
+    labels = ["self-hosted", "gpu", "large", fleet.owner_mark()]
+    assert push(runner, github) == labels
 
     row = Runner.objects.get()
-    assert (row.github_labels, row.github_seen_at) == (["self-hosted", "gpu", "large"], NOW)
+    assert (row.github_labels, row.github_seen_at) == (labels, NOW)
 
 
 @pytest.mark.parametrize("traits", [{"github_id": None}, {"github_deleted_at": NOW}])

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from runners import fleet
 from runners.models import Event, Runner
 from runners.registry import path_of
 from runners.states import Phase, RunnerState
@@ -56,7 +57,7 @@ def test_runner_not_online_in_time_has_failed_with_what_its_host_said_last(githu
     [
         {"state_changed_at": NOW - timedelta(seconds=119)},
         {"phase": Phase.BUSY},
-        {"host__offline": True},
+        {"host__offline_after": NOW},
         {"host__enrolling": True},
     ],
 )
@@ -116,7 +117,8 @@ def test_listener_whose_registration_vanished_is_removed_after_a_grace(seconds, 
 
 @pytest.mark.parametrize("ephemeral", [True, False])
 def test_busy_runner_is_left_alone_even_when_github_no_longer_has_it(ephemeral, github):
-    runner = RunnerFactory(busy=True, ephemeral=ephemeral)
+    heard = NOW + timedelta(hours=2)
+    runner = RunnerFactory(busy=True, ephemeral=ephemeral, host__offline_after=heard)
 
     for minutes in range(0, 60, 5):
         run_pass(runner.scope, github, now=NOW + timedelta(minutes=minutes))
@@ -391,5 +393,7 @@ def test_failed_runner_that_is_done_with_is_not_looked_at_again(github, django_a
     for _ in range(30):
         RunnerFactory(scope=scope, failed=True, slot=None, github_deleted_at=NOW)
 
-    with django_assert_num_queries(2):  # our rows (none), the scope's
+    fleet.get()
+    # Our rows (none), the fleet's, packages, labels, the scope's, and drift to note and to mend
+    with django_assert_num_queries(7):
         run_pass(scope, github)

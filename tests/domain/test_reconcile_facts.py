@@ -156,7 +156,7 @@ def test_part_of_a_list_still_proves_presence(github):
     assert stored(runner).state == RunnerState.ACTIVE
     assert (summary.moved, str(summary)) == (
         1,
-        "1 listed (in part), 0 not ours, 1 moved, 0 deleted",
+        "1 listed (in part), 0 not ours, 1 moved, 0 deleted, 0 drifts, 0 mended",
     )
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from runners import lifecycle, reconcile, registration
 from runners.models import Event, Runner
+from runners.reconcile_plan import GONE_AT_GITHUB_GRACE
 from runners.registry import path_of
 from runners.states import Phase, RunnerState
 from tests.domain.passes import registered, run_pass, stored
@@ -70,7 +71,7 @@ def test_drain_stopped_while_github_deletes_ends_as_a_removed_registration(githu
     github.delete_self_hosted_runner = drain_is_stopped
 
     run_pass(runner.scope, github)
-    run_pass(runner.scope, github, now=NOW + reconcile.GONE_AT_GITHUB_GRACE * 2)
+    run_pass(runner.scope, github, now=NOW + GONE_AT_GITHUB_GRACE * 2)
 
     assert stored(runner).state == RunnerState.REMOVING
 
@@ -191,7 +192,9 @@ def test_pass_in_which_nothing_changes_costs_the_same_for_few_and_many(
     run_pass(scope, github)
     github.calls.clear()
 
-    with django_assert_num_queries(2):  # our rows with their hosts, and the scope's
+    # Our rows with their hosts, the fleet's, packages, labels, the scope's, drift to note and to
+    # mend
+    with django_assert_num_queries(7):
         run_pass(scope, github)
 
     assert github.calls == ["list_self_hosted_runners"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runners import registration
+from runners import fleet, registration
 from runners.errors import FleetError
 from runners.github.errors import GitHubUnavailable, NameConflict, RateLimited
 from runners.models import Event, Runner
@@ -47,7 +47,10 @@ def test_jit_config_is_made_by_one_call_and_its_id_remembered(github):
 
     assert github.calls == ["generate_jitconfig"]
     (there,) = at_github(runner, github)
-    assert (there.name, set(there.label_names)) == (runner.name, {"gpu", "linux"})
+    assert (there.name, set(there.label_names)) == (
+        runner.name,
+        {"gpu", "linux", fleet.owner_mark()},
+    )
     row = stored(runner)
     assert (row.github_id, row.github_status, row.github_busy) == (there.id, "offline", False)
     assert row.registered_at == NOW
@@ -201,7 +204,11 @@ def test_registration_of_a_persistent_runner_tells_all_that_config_needs(github)
     made = registration.issue_registration(ask(runner), github=github, now=NOW)
 
     assert github.calls == ["create_registration_token"]
-    assert (made.url, made.labels, made.runner_group) == (scope.web_url, ("gpu",), "Builders")
+    assert (made.url, made.labels, made.runner_group) == (
+        scope.web_url,
+        ("gpu", fleet.owner_mark()),
+        "Builders",
+    )
     assert made.expires_at > NOW
     assert stored(runner).registered_at == NOW
     assert Event.objects.get().detail == {"ephemeral": False}

@@ -35,7 +35,7 @@ def test_pass_over_a_scope_is_written_down(github):
 
     said = tasks.reconcile_scope(runner.scope_id)
 
-    assert said == "1 listed, 0 not ours, 1 moved, 0 deleted"
+    assert said == "1 listed, 0 not ours, 1 moved, 0 deleted, 0 drifts, 0 mended"
     assert Scope.objects.get().reconciled_at == NOW
     assert Runner.objects.get().state == RunnerState.ACTIVE
 
