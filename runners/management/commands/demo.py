@@ -10,11 +10,10 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import requests
@@ -27,6 +26,7 @@ from runners import wiring
 from runners.access import Role
 from runners.management import demo_fleet
 from runners.management.demo_fleet import HOSTS, DemoHost
+from runners.management.listening import require_port, require_web_port
 from runners.models import Host
 from runners.programs import SOURCE_DIR, management_command
 from runners.supervisor import Program, Supervisor
@@ -53,8 +53,8 @@ class Command(BaseCommand):
         self.web_url = f"http://127.0.0.1:{settings.PORT}"
         self.github_url = f"http://127.0.0.1:{settings.SIM_PORT}"
         with only_one(self.folder / "lock"):
-            for port, name in ((settings.PORT, "PORT"), (settings.SIM_PORT, "SIM_PORT")):
-                refuse_taken(port, name)
+            require_web_port()
+            require_port(settings.SIM_PORT, "SIM_PORT")
             self.say(f"Everything of this demonstration is kept in {settings.DATA_DIR}")
             with Supervisor(self._write) as supervisor:
                 self._run(supervisor, jobs_a_minute)
@@ -229,16 +229,6 @@ def only_one(lock: Path) -> Iterator[None]:
                 "to run a second one."
             ) from None
         yield
-
-
-def refuse_taken(port: int, name: str) -> None:
-    """Raises CommandError when somebody listens on the port."""
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise CommandError(f"Port {port} is taken: set {name} to another one.") from None
 
 
 def answers(url: str) -> bool:

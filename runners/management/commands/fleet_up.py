@@ -1,4 +1,8 @@
-"""Run everything one machine needs: web, worker and loop."""
+"""Run everything one machine needs: web, worker and loop.
+
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 the port is taken, 78 a setting does not fit (an
+address in FLEET_BIND that this machine does not have is one). Nothing was started then.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from django.db import connections
 
 from runners import members, wiring
 from runners.audit import Actor
+from runners.management.listening import require_web_port
 from runners.programs import management_command
 from runners.supervisor import Supervisor
 
@@ -19,6 +24,7 @@ class Command(BaseCommand):
     help = "Run web, worker and loop together; one Ctrl-C ends them all."
 
     def handle(self, *args: object, **options: object) -> None:
+        require_web_port()
         call_command("migrate", interactive=False, verbosity=0)
         call_command("setup_schedules", verbosity=0)
         with Supervisor(self._print) as supervisor:
