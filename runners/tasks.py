@@ -16,6 +16,7 @@ from runners import (
     job_polling,
     leases,
     loop,
+    maintenance,
     packages,
     pools,
     reconcile,
@@ -154,7 +155,18 @@ def sweep_hosts() -> str:
     noted = enrolment.note_silent_hosts(now=now, by=Actor.system("heartbeat watch"))
     left = drift.note_hosts(now=now)
     asked = drift.mend_hosts(now=now)
+    _roll_maintenance()
     return f"{len(noted)} fell silent, {left} left over, {asked} asked to clean"
+
+
+def _roll_maintenance() -> None:
+    """Move rounds of maintenance on, one process at a time."""
+    if not leases.acquire("maintenance", leases.this_process(), LEASE_SECONDS, wiring.now()):
+        return
+    try:
+        maintenance.advance_all(now=wiring.now())
+    finally:
+        leases.release("maintenance", leases.this_process())
 
 
 def top_up_pools() -> str:
