@@ -285,6 +285,7 @@ def count_again_from(number: int) -> None:
 @pytest.mark.django_db
 def test_number_of_a_runner_made_after_the_backup_is_never_given_out_again():
     """Two restores of the same backup, and a runner made after each: three different numbers."""
+    count_again_from(1000)
     before = RunnerFactory()
 
     restore.skip_numbers(NOW)
