@@ -5,17 +5,27 @@ The only writer of `Runner.phase` and its like; moves go through the lifecycle.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 
-from runners import lifecycle
+from runners import crashes, lifecycle, losses
 from runners.agent_messages import SlotReport
 from runners.audit import Actor
 from runners.errors import IllegalTransition, StaleState
-from runners.failure import Cause
+from runners.failure import Cause, End
 from runners.models import Event, Host, Runner
-from runners.states import SERVING, Phase, RunnerState
+from runners.states import PROCESS_ENDED, SERVING, Phase, RunnerState
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a runner ended, if it did: what it did before, why, and what else its host told."""
+
+    was: Phase
+    cause: Cause
+    told: End
 
 
 def observe(runner: Runner, slot: SlotReport, *, now: datetime, host: Host) -> None:
@@ -47,15 +57,46 @@ def observe(runner: Runner, slot: SlotReport, *, now: datetime, host: Host) -> N
         Runner.objects.filter(pk=runner.pk).update(**changed)
         for name, value in changed.items():
             setattr(runner, name, value)
+    ended = Ended(was, _cause(slot), _end(slot, was))
     try:
-        _conclude(runner, was, now=now, by=Actor(Event.ActorKind.AGENT, host.name))
+        _conclude(runner, ended, now=now, by=Actor(Event.ActorKind.AGENT, host.name))
     except (StaleState, IllegalTransition):
         # Another writer moved it first; the next heartbeat tells the same again
         runner.refresh_from_db()
 
 
-def _conclude(runner: Runner, was: Phase, *, now: datetime, by: Actor) -> None:
+def _cause(slot: SlotReport) -> Cause:
+    """Why the runner ended: the agent's word where it has one, else what its phase says."""
+    if slot.cause in Cause.values:
+        return Cause(slot.cause)
+    if slot.phase == Phase.GONE:
+        return Cause.STATE_LOST
+    if slot.phase != Phase.EXITED:
+        return Cause.OTHER
+    code = slot.exit_code or 0
+    return Cause.SIGNAL if code < 0 or code > 128 else Cause.EXIT
+
+
+def _end(slot: SlotReport, was: Phase) -> End:
+    there = slot.end_facts
+    facts: dict[str, object] = {}
+    if there is not None:
+        facts = {
+            "at": there.at.isoformat() if there.at else None,
+            "cpu_percent": there.cpu_percent,
+            "memory_used_bytes": there.memory_used_bytes,
+            "disk_free_bytes": there.disk_free_bytes,
+        }
+    return End(
+        was_phase=was.value,
+        log_tail=slot.log_tail,
+        facts={name: value for name, value in facts.items() if value is not None},
+    )
+
+
+def _conclude(runner: Runner, ended: Ended, *, now: datetime, by: Actor) -> None:
     """Move the runner where what its host says leads."""
+    was = ended.was
     phase = Phase(runner.phase)
     state = RunnerState(runner.state)
     if phase == Phase.LISTENING and state == RunnerState.PROVISIONING and was != phase:
@@ -69,30 +110,35 @@ def _conclude(runner: Runner, was: Phase, *, now: datetime, by: Actor) -> None:
         lifecycle.release_slot(runner)
         if runner.github_deleted_at is None:
             lifecycle.wake_reconcile(runner.scope_id)
-    elif phase == Phase.FAILED and state in SERVING:
-        reason = runner.phase_reason or "Could not start"
-        lifecycle.fail(runner, cause=Cause.OTHER, reason=reason, now=now, by=by)
-    elif phase == Phase.GONE and state in SERVING:
-        reason = "Its host does not have it any more"
-        lifecycle.fail(runner, cause=Cause.STATE_LOST, reason=reason, now=now, by=by)
-    elif phase in (Phase.EXITED, Phase.FAILED, Phase.GONE) and state == RunnerState.DRAINING:
+    elif phase in (Phase.FAILED, Phase.GONE) and state in SERVING:
+        words = "Could not start" if phase == Phase.FAILED else "Its host does not have it any more"
+        _fail(runner, ended, runner.phase_reason or words, now=now, by=by)
+    elif phase in PROCESS_ENDED and state == RunnerState.DRAINING:
         if was != phase:
             lifecycle.wake_reconcile(runner.scope_id)
-    elif phase == Phase.EXITED and runner.ephemeral and state != RunnerState.REMOVING:
-        _conclude_ephemeral_exit(runner, state, now=now, by=by)
+    elif phase == Phase.EXITED and runner.ephemeral and state in SERVING:
+        _conclude_ephemeral_exit(runner, ended, now=now, by=by)
+    if runner.state not in (RunnerState.FAILED, RunnerState.REMOVED) and _broke_off(runner, was):
+        losses.lose_job_of(runner, cause=ended.cause, now=now, by=by)
 
 
-def _conclude_ephemeral_exit(
-    runner: Runner, state: RunnerState, *, now: datetime, by: Actor
-) -> None:
-    if state not in SERVING:
-        return
-    if runner.exit_code == 0:
-        with transaction.atomic():
-            lifecycle.retire_registration(
-                runner, reason=runner.phase_reason or "Finished its job", now=now, by=by
-            )
-            lifecycle.wake_reconcile(runner.scope_id)
-    else:
+def _broke_off(runner: Runner, was: Phase) -> bool:
+    """Whether a process ended badly under its job, although its runner is not failed by that."""
+    return was == Phase.BUSY and runner.phase in PROCESS_ENDED and runner.exit_code != 0
+
+
+def _conclude_ephemeral_exit(runner: Runner, ended: Ended, *, now: datetime, by: Actor) -> None:
+    if runner.exit_code != 0:
         reason = runner.phase_reason or f"Exited with code {runner.exit_code}"
-        lifecycle.fail(runner, cause=Cause.EXIT, reason=reason, now=now, by=by)
+        _fail(runner, ended, reason, now=now, by=by)
+        return
+    with transaction.atomic():
+        lifecycle.retire_registration(
+            runner, reason=runner.phase_reason or "Finished its job", now=now, by=by
+        )
+        crashes.note_unused_end(runner, worked=ended.was == Phase.BUSY, now=now, by=by)
+        lifecycle.wake_reconcile(runner.scope_id)
+
+
+def _fail(runner: Runner, ended: Ended, reason: str, *, now: datetime, by: Actor) -> None:
+    lifecycle.fail(runner, cause=ended.cause, reason=reason, now=now, by=by, end=ended.told)

@@ -58,6 +58,43 @@ CLASS_OF: Final[dict[Cause, FailureClass]] = {
     Cause.OTHER: FailureClass.RUNNER,
 }
 
+NOT_THE_HOSTS: Final = frozenset(
+    {
+        Cause.REGISTRATION,
+        Cause.PACKAGE,
+        Cause.NO_PACKAGE,
+        Cause.DEPRECATED,
+        Cause.FORCED,
+        Cause.HOST_LOST,
+    }
+)
+"""Failures that say nothing against the machine they happened on."""
+
+NEVER_REPLACED: Final = frozenset({Cause.FORCED, Cause.NO_PACKAGE})
+"""Failures after which another of the same would be unwanted, or fail the same way at once."""
+
+EXIT_WORDS: Final[dict[int, str]] = {
+    0: "done",
+    1: "gave up: bad configuration, deleted registration or access denied",
+    2: "an error that may pass",
+    3: "updating itself",
+    4: "updating itself",
+    5: "the same runner is active elsewhere",
+    7: "this runner version is no longer accepted",
+    130: "interrupted",
+    137: "killed",
+    143: "asked to end",
+}
+"""What exit codes of the runner's listener mean; past 128 it was ended by a signal."""
+
+
+def exit_words(code: int) -> str:
+    """Say an exit code with its meaning: "exit code 137 (killed)"."""
+    words = EXIT_WORDS.get(code, "")
+    if not words and (code > 128 or code < 0):
+        words = f"ended by signal {code - 128 if code > 128 else -code}"
+    return f"exit code {code}" + (f" ({words})" if words else "")
+
 
 @dataclass(frozen=True, slots=True)
 class End:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -18,6 +18,7 @@ from django.db.models import F
 
 from runners import audit, conclusions, fleet, tokens
 from runners.agent_messages import (
+    Leftover,
     Report,
     SampleReport,
     parse_sample,
@@ -69,7 +70,8 @@ class WantedRunner:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the agent is told; `token` only while a rotation is in progress."""
+    """What the agent is told; `token` only while a rotation is in progress, `clean` names the
+    leftovers to be thrown away."""
 
     version: int
     journal_seq: int
@@ -77,6 +79,7 @@ class Answer:
     want_facts: bool
     wanted: tuple[WantedRunner, ...]
     token: str = ""
+    clean: tuple[str, ...] = ()
 
 
 def quick(
@@ -149,7 +152,7 @@ def receive(host: Host, token: str, report: Report, *, policy: Policy, now: date
     packages = _packages(host, runners)
     held_back = _held_back(runners)
     moving = any(_in_motion(runner) for runner in runners)
-    if not moving and not strays and not new_token:
+    if not (moving or strays or new_token or host.leftovers_to_clean):
         _note_quiet(host, report)
     return Answer(
         version=host.wanted_version,
@@ -163,6 +166,7 @@ def receive(host: Host, token: str, report: Report, *, policy: Policy, now: date
         )
         + strays,
         token=new_token,
+        clean=tuple(host.leftovers_to_clean),
     )
 
 
@@ -189,6 +193,8 @@ def _update_host(host: Host, token: str, report: Report, *, policy: Policy, now:
         if _sample_due(host, policy, now):
             changed["sampled_at"] = now
             _keep_sample(host, report.sample, now)
+    if report.leftovers is not None:
+        changed |= _leftover_columns(host, report.leftovers)
     if host.next_token_sha256 and tokens.matches(token, host.next_token_sha256):
         changed |= {
             "token_prefix": host.next_token_prefix,
@@ -212,6 +218,20 @@ def _update_host(host: Host, token: str, report: Report, *, policy: Policy, now:
     Host.objects.filter(pk=host.pk).update(**changed)
     for name, value in changed.items():
         setattr(host, name, value)
+
+
+def _leftover_columns(host: Host, there: tuple[Leftover, ...]) -> dict[str, object]:
+    """What lies on the host now; what it no longer names needs no cleaning any more."""
+    names = {leftover.name for leftover in there}
+    lie: dict[str, object] = {
+        "leftovers": [
+            asdict(leftover) | {"since": leftover.since.isoformat() if leftover.since else None}
+            for leftover in there
+        ]
+    }
+    left = [name for name in host.leftovers_to_clean if name in names]
+    # Only written when it changed: somebody may ask for another in this moment
+    return lie if left == host.leftovers_to_clean else lie | {"leftovers_to_clean": left}
 
 
 def _sample_columns(sample: SampleReport | None) -> dict[str, object]:

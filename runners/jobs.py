@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
+from runners import losses
 from runners.models import Job, Runner, Scope
 
 RANK = {
@@ -57,7 +58,8 @@ def record(scope: Scope, facts: JobFacts, *, now: datetime) -> bool:
     if known is None:
         try:
             with transaction.atomic():
-                _create(scope, facts, Job.Status(status), now)
+                job = _create(scope, facts, Job.Status(status), now)
+                losses.settle(job.pk, now=now)
         except IntegrityError:
             return record(scope, facts, now=now)  # somebody else told it in the same moment
         return True
@@ -68,11 +70,15 @@ def record(scope: Scope, facts: JobFacts, *, now: datetime) -> bool:
         return False
     # Only while the row still is where we read it; if it moved in between, look again
     unmoved = Job.objects.filter(pk=known.pk, status=known.status)
-    return bool(unmoved.update(**changed, seen_at=now)) or record(scope, facts, now=now)
+    with transaction.atomic():
+        moved = unmoved.update(**changed, seen_at=now)
+        if moved:
+            losses.settle(known.pk, now=now)
+    return bool(moved) or record(scope, facts, now=now)
 
 
-def _create(scope: Scope, facts: JobFacts, status: Job.Status, now: datetime) -> None:
-    Job.objects.create(
+def _create(scope: Scope, facts: JobFacts, status: Job.Status, now: datetime) -> Job:
+    return Job.objects.create(
         scope=scope,
         github_id=facts.github_id,
         run_id=facts.run_id,

@@ -11,26 +11,25 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django_q.tasks import async_task
 
-from runners import audit, fleet, placement, postmortems
+from runners import audit, crashes, fleet, losses, placement, postmortems
 from runners.audit import Actor
 from runners.errors import IllegalTransition, InvalidRequest, NoCapacity, StaleState
 from runners.failure import NOTHING_TOLD, Cause, End
-from runners.models import Event, Host, Label, Pool, Runner, Scope
-from runners.states import TRANSITIONS, RunnerState
+from runners.models import Event, Host, Label, Pool, Runner, RunnerPackage, Scope
+from runners.states import SERVING, TRANSITIONS, RunnerState
 
 NAME_LIMIT = 64
 NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{NAME_LIMIT}}}")
 LABEL_LIMIT = 256
 LABELS_LIMIT = 100
 COUNT_LIMIT = 100
-POOL_BACKOFF_SECONDS = 5
-POOL_BACKOFF_LIMIT_SECONDS = 600
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,8 @@ class Order:
     """What somebody asks to have provisioned.
 
     `host` None lets placement choose. `name_pattern` may hold {host}, {pool} and {random}; {host}
-    and {random} are added when missing, so that two hosts never clash.
+    and {random} are added when missing, so that two hosts never clash. `replaces` is the failed
+    runner whose place one takes.
     """
 
     scope: Scope
@@ -53,6 +53,7 @@ class Order:
     architecture: str = ""
     needs_gpu: bool = False
     site: str = ""
+    replaces: Runner | None = None
 
 
 def transition(runner: Runner, to: RunnerState, *, by: Actor, reason: str, now: datetime) -> Event:
@@ -137,11 +138,15 @@ def _create(
         state_changed_at=now,
         state_reason=reason,
         created_at=now,
+        replaces=order.replaces,
+        crashes=order.replaces.crashes if order.replaces else 0,
     )
     try:
         with transaction.atomic():
             runner.save(force_insert=True)
     except IntegrityError as error:
+        if order.replaces and Runner.objects.filter(replaces=order.replaces).exists():
+            raise StaleState(f"{order.replaces.name} was replaced a moment ago.") from error
         raise NoCapacity(
             f"Slot {slot} on {host.name} was taken a moment ago. Try again."
         ) from error
@@ -235,6 +240,8 @@ def deregister(
             event = transition(runner, RunnerState.REMOVING, by=by, reason=reason, now=now)
         Runner.objects.filter(pk=runner.pk).update(force=True)
         runner.force = True
+        if losses.was_busy(runner, NOTHING_TOLD):
+            losses.lose_job_of(runner, cause=Cause.FORCED, now=now, by=by)
         wake_reconcile(runner.scope_id)
     return event
 
@@ -244,10 +251,7 @@ def activate(runner: Runner, *, now: datetime, by: Actor) -> Event:
     with transaction.atomic():
         event = transition(runner, RunnerState.ACTIVE, by=by, reason="Online at GitHub", now=now)
         Runner.objects.filter(pk=runner.pk).update(online_at=now)
-        if runner.pool_id is not None:
-            Pool.objects.filter(pk=runner.pool_id, consecutive_failures__gt=0).update(
-                consecutive_failures=0, backoff_until=None
-            )
+        crashes.note_active(runner)
     runner.online_at = now
     return event
 
@@ -261,24 +265,26 @@ def fail(
     by: Actor,
     end: End = NOTHING_TOLD,
 ) -> Event:
-    """The runner cannot go on; cause and reason are what its page shows, with a postmortem."""
+    """The runner cannot go on; cause and reason are what its page shows, with a postmortem.
+
+    The job it worked on is recorded as lost with it, and it is replaced when that is due
+    (`recovery`).
+    """
+    serving = runner.state in SERVING
     with transaction.atomic():
         event = transition(runner, RunnerState.FAILED, by=by, reason=reason, now=now)
         Runner.objects.filter(pk=runner.pk).update(failure_cause=cause)
         runner.failure_cause = cause
-        postmortems.write(runner, cause=cause, words=reason, end=end, now=now)
-        if runner.pool_id is not None:
-            _hold_back_pool(runner.pool_id, now)
+        job = None
+        if losses.was_busy(runner, end):
+            job = losses.lose_job_of(runner, cause=cause, now=now, by=by)
+        postmortems.write(runner, cause=cause, words=reason, end=end, job=job, now=now)
+        crashes.note_failure(runner, cause=cause, serving=serving, now=now, by=by)
+        if cause == Cause.DEPRECATED:
+            # GitHub takes newer ones only: the next pass asks which, whatever we knew
+            RunnerPackage.objects.filter(scope=runner.scope_id).update(seen_at=LONG_AGO)
         wake_reconcile(runner.scope_id)
     return event
-
-
-def _hold_back_pool(pool_id: int, now: datetime) -> None:
-    """Let a pool whose starts keep failing wait longer each time, up to ten minutes."""
-    Pool.objects.filter(pk=pool_id).update(consecutive_failures=F("consecutive_failures") + 1)
-    failures = Pool.objects.values_list("consecutive_failures", flat=True).get(pk=pool_id)
-    wait_seconds = min(POOL_BACKOFF_LIMIT_SECONDS, POOL_BACKOFF_SECONDS * 2 ** min(failures, 10))
-    Pool.objects.filter(pk=pool_id).update(backoff_until=now + timedelta(seconds=wait_seconds))
 
 
 def retire_registration(runner: Runner, *, reason: str, now: datetime, by: Actor) -> Event:

@@ -114,6 +114,13 @@ def refusal(need: Need, host: Host, *, now: datetime) -> str:
         return "not the host asked for"
     if host.cordoned:
         return f"cordoned{f': {host.cordoned_reason}' if host.cordoned_reason else ''}"
+    if host.quarantined_at is not None:
+        return f"quarantined after {host.consecutive_failures} failures in a row"
+    if host.backoff_until is not None and host.backoff_until > now:
+        return (
+            f"its last {host.consecutive_failures} runners failed, trying again at "
+            f"{host.backoff_until:%H:%M:%S} UTC"
+        )
     if host.last_seen_at is None:
         return "not connected yet"
     if host.late_after is not None and host.late_after <= now:

@@ -9,7 +9,6 @@ from datetime import datetime
 
 from runners.failure import Cause, End
 from runners.models import Host, Job, Postmortem, Runner, RunnerLog
-from runners.states import Phase
 
 LOG_TAIL_CHARACTERS = 8 * 1024
 HOST_COLUMNS = (
@@ -24,9 +23,10 @@ HOST_COLUMNS = (
 )
 
 
-def write(runner: Runner, *, cause: Cause, words: str, end: End, now: datetime) -> Postmortem:
+def write(
+    runner: Runner, *, cause: Cause, words: str, end: End, job: Job | None, now: datetime
+) -> Postmortem:
     """Record why the runner failed; a second failure of the same runner changes nothing."""
-    job = running_job(runner)
     row, _ = Postmortem.objects.get_or_create(
         runner=runner,
         defaults={
@@ -42,17 +42,6 @@ def write(runner: Runner, *, cause: Cause, words: str, end: End, now: datetime) 
         },
     )
     return row
-
-
-def running_job(runner: Runner) -> Job | None:
-    """The job GitHub last said this runner works on; None when it knows of none."""
-    running = Job.objects.filter(runner=runner, status=Job.Status.IN_PROGRESS)
-    return running.order_by("-queued_at").first()
-
-
-def was_busy(runner: Runner, end: End) -> bool:
-    """Whether a job ran on it when it failed, by the host's word or by GitHub's."""
-    return Phase.BUSY in (end.was_phase, runner.phase) or runner.github_busy
 
 
 def _own_log_tail(runner: Runner) -> str:

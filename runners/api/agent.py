@@ -63,6 +63,8 @@ def heartbeat(request: HttpRequest) -> HttpResponse:
         "want_facts": answer.want_facts,
         "wanted": [_wanted(entry) for entry in answer.wanted],
     }
+    if answer.clean:
+        fields["clean"] = list(answer.clean)
     if answer.token:
         fields["token"] = answer.token
     return ok(**fields)  # type: ignore[arg-type]  # no key is named "status"
