@@ -29,7 +29,7 @@ NEWS = (
     '"runners_drift"',
 )
 CHANGES = ("INSERT", "UPDATE", "DELETE")
-UNDO = ("SAVEPOINT", "RELEASE", "ROLLBACK")
+TRANSACTION = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
 TASKS_AT_ONCE = 200
 
 
@@ -74,7 +74,7 @@ class Server:
         context: Mapping[str, Any],
     ) -> object:
         """Django's execute wrapper: every statement of the database passes here."""
-        if not sql.startswith(UNDO):
+        if not sql.startswith(TRANSACTION):
             self._boundary()
             if sql.startswith(CHANGES) and any(name in sql for name in NEWS):
                 self.writes += 1

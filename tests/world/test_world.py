@@ -7,7 +7,7 @@ from runners.states import RunnerState
 from tests.world.github import JobPlan
 from tests.world.world import PoolPlan, World
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 X64 = PoolPlan("linux-x64", ("x64",), min_idle=2, max_runners=6)
 

@@ -16,7 +16,9 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType, TracebackType
 from typing import Self
 
+from django.apps import apps
 from django.conf import settings
+from django.core.management.color import no_style
 from django.db import connection
 from django_q.models import OrmQ
 
@@ -40,6 +42,18 @@ SETUP = Actor.system("setup")
 QUIET_MOST_SECONDS = 240.0
 TURNS_AT_ONCE = 60
 HEARD_EVERY_SECONDS = 20.0
+
+
+def empty_tables() -> None:
+    """Forget every row of ours and of the queue."""
+    tables = [
+        model._meta.db_table
+        for label in ("runners", "django_q")
+        for model in apps.get_app_config(label).get_models(include_auto_created=True)
+    ]
+    connection.ops.execute_sql_flush(
+        connection.ops.sql_flush(no_style(), tables, reset_sequences=True, allow_cascade=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -123,6 +137,8 @@ class World:
         return self.random.uniform(0.75, 1.0)
 
     def __enter__(self) -> Self:
+        assert not connection.in_atomic_block, "a kill must be able to roll back for real"
+        empty_tables()
         self._replace(wiring, "now", self.now)
         self._replace(wiring, "client_for", self._client_for)
         self._replace(leases, "this_process", self.server.owner)
@@ -340,5 +356,5 @@ class World:
         return int(OrmQ.objects.count())
 
     def in_transaction(self) -> bool:
-        """Whether a transaction of the product is open; the test's own does not count."""
-        return bool(connection.savepoint_ids)
+        """Whether a transaction of the product is open: nobody else could write now."""
+        return connection.in_atomic_block
