@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypedDict
 
-from django.db.models import Count, F, Value
+from django.db.models import Count, DateTimeField, F, Value
+from django.db.models.functions import Cast
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from runners.access import Role, may, role_of
-from runners.models import Credential, Host, Job, Runner
+from runners.models import Credential, Fleet, Host, Job, Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,9 @@ class Section:
 SECTIONS: Final = (
     Section("overview", "Overview", "layout-dashboard", "o", ("overview",), on_tabbar=True),
     Section("runner-list", "Runners", "circle-play", "r", ("runner-",), "runners", on_tabbar=True),
-    Section("host-list", "Hosts", "server", "h", ("host-",), "hosts", on_tabbar=True),
+    Section(
+        "host-list", "Hosts", "server", "h", ("host-", "maintenance-"), "hosts", on_tabbar=True
+    ),
     Section("pool-list", "Pools", "layers", "p", ("pool-",)),
     Section("job-list", "Jobs", "square-chart-gantt", "j", ("job-",), "jobs", on_tabbar=True),
     Section("event-list", "Audit log", "scroll-text", "l", ("event-",)),
@@ -51,13 +54,14 @@ SECTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class NavItem:
-    """A section as this person sees it on this page."""
+    """A section as this person sees it on this page; `count` None while there is nothing."""
 
     url: str
     label: str
     icon: str
     key: str
     current: bool
+    counted: bool
     count: int | None
     on_tabbar: bool
 
@@ -74,12 +78,21 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Quiesced:
+    """Why and since when the whole fleet starts no runner."""
+
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shell:
     """The frame around a page."""
 
     nav: list[NavItem]
     waiting_jobs: int
     budget: Budget | None
+    quiesced: Quiesced | None
 
 
 class FleetContext(TypedDict):
@@ -108,8 +121,8 @@ def fleet(request: HttpRequest) -> FleetContext:
 
 def _shell(request: HttpRequest, role: Role | None) -> Shell:
     if role is None:
-        return Shell(nav=[], waiting_jobs=0, budget=None)
-    counts = _counts()
+        return Shell(nav=[], waiting_jobs=0, budget=None, quiesced=None)
+    counts, quiesced = _counts()
     match = request.resolver_match
     here = (match.url_name or "") if match else ""
     nav = [
@@ -119,26 +132,42 @@ def _shell(request: HttpRequest, role: Role | None) -> Shell:
             icon=section.icon,
             key=section.key,
             current=here.startswith(section.names),
+            counted=bool(section.count_of),
             count=counts.get(section.count_of) if section.count_of else None,
             on_tabbar=section.on_tabbar,
         )
         for section in SECTIONS
         if may(request.user, section.needs)
     ]
-    return Shell(nav=nav, waiting_jobs=counts.get("jobs", 0), budget=_tightest_budget())
+    return Shell(
+        nav=nav,
+        waiting_jobs=counts.get("jobs", 0),
+        budget=_tightest_budget(),
+        quiesced=quiesced,
+    )
 
 
-def _counts() -> dict[str, int]:
-    """Count runners, hosts and waiting jobs in one query."""
-    runners = Runner.objects.current().order_by().values(kind=Value("runners"))
-    hosts = Host.objects.in_service().order_by().values(kind=Value("hosts"))
+def _counts() -> tuple[dict[str, int], Quiesced | None]:
+    """Count runners, hosts and waiting jobs, and read the fleet's row, in one query."""
+    none = {"since": Cast(Value(None), DateTimeField()), "words": Value("")}
+    runners = Runner.objects.current().order_by().values(kind=Value("runners"), **none)
+    hosts = Host.objects.in_service().order_by().values(kind=Value("hosts"), **none)
     # Both conditions, so that the index of open jobs is used
     open_jobs = Job.objects.exclude(status=Job.Status.COMPLETED)
-    jobs = open_jobs.filter(status=Job.Status.QUEUED).order_by().values(kind=Value("jobs"))
-    rows = runners.annotate(number=Count("pk")).union(
-        hosts.annotate(number=Count("pk")), jobs.annotate(number=Count("pk")), all=True
+    jobs = open_jobs.filter(status=Job.Status.QUEUED).order_by().values(kind=Value("jobs"), **none)
+    held = Fleet.objects.filter(quiesced_at__isnull=False).values(
+        kind=Value("quiesced"), since=F("quiesced_at"), words=F("quiesced_reason")
     )
-    return {row["kind"]: row["number"] for row in rows}
+    rows = list(
+        runners.annotate(number=Count("pk")).union(
+            hosts.annotate(number=Count("pk")),
+            jobs.annotate(number=Count("pk")),
+            held.annotate(number=Value(1)),
+            all=True,
+        )
+    )
+    quiesced = [Quiesced(row["since"], row["words"]) for row in rows if row["kind"] == "quiesced"]
+    return {row["kind"]: row["number"] for row in rows}, quiesced[0] if quiesced else None
 
 
 def _tightest_budget() -> Budget | None:

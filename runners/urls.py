@@ -12,10 +12,12 @@ from runners.views import (
     health,
     hosts,
     jobs,
+    maintenance,
     members,
     onboarding,
     pools,
     provision,
+    quiesce,
     runners,
     scopes,
     settings,
@@ -40,6 +42,18 @@ host = [
     path("slots/", hosts.host_slots, name="host-slots"),
     path("rotate-token/", hosts.host_rotate_token, name="host-rotate-token"),
     path("retire/", hosts.host_retire, name="host-retire"),
+]
+
+# /maintenance/
+maintenance_round = [
+    path("", maintenance.maintenance_list, name="maintenance-list"),
+    path("new/", maintenance.maintenance_new, name="maintenance-new"),
+    path("<int:pk>/", maintenance.maintenance_detail, name="maintenance-detail"),
+    path("<int:pk>/pause/", maintenance.maintenance_pause, name="maintenance-pause"),
+    path("<int:pk>/resume/", maintenance.maintenance_resume, name="maintenance-resume"),
+    path("<int:pk>/stop/", maintenance.maintenance_stop, name="maintenance-stop"),
+    path("turns/<int:pk>/done/", maintenance.maintenance_done, name="maintenance-done"),
+    path("turns/<int:pk>/skip/", maintenance.maintenance_skip, name="maintenance-skip"),
 ]
 
 # /pools/<name>/
@@ -112,6 +126,9 @@ urlpatterns = [
     path("hosts/", hosts.host_list, name="host-list"),
     path("hosts/new/", onboarding.host_new, name="host-new"),
     path("hosts/<slug:name>/", include(host)),
+    path("maintenance/", include(maintenance_round)),
+    path("fleet/quiesce/", quiesce.fleet_quiesce, name="fleet-quiesce"),
+    path("fleet/resume/", quiesce.fleet_resume, name="fleet-resume"),
     path("pools/", pools.pool_list, name="pool-list"),
     path("pools/new/", pools.pool_new, name="pool-new"),
     path("pools/<slug:name>/", include(pool)),

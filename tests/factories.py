@@ -14,6 +14,8 @@ from runners.models import (
     Host,
     Job,
     Label,
+    Maintenance,
+    MaintenanceHost,
     Pool,
     Runner,
     RunnerPackage,
@@ -291,6 +293,30 @@ class EnrolmentCodeFactory(factory.django.DjangoModelFactory):
     sha256 = factory.LazyAttribute(lambda o: tokens.digest(o.text))
     created_at = NOW
     expires_at = NOW + timedelta(minutes=15)
+
+
+class MaintenanceFactory(factory.django.DjangoModelFactory):
+    """A running round without hosts, that waits for somebody's word."""
+
+    class Meta:
+        model = Maintenance
+
+    reason = "Kernel update"
+    act = Maintenance.Act.CONFIRM
+    created_by = "ada"
+    created_at = NOW
+
+
+class MaintenanceHostFactory(factory.django.DjangoModelFactory):
+    """A host that waits for its turn."""
+
+    class Meta:
+        model = MaintenanceHost
+
+    maintenance = factory.SubFactory(MaintenanceFactory)
+    host = factory.SubFactory(HostFactory)
+    position = factory.Sequence(lambda n: n + 1)
+    step_at = NOW
 
 
 def labels_named(names):
