@@ -213,6 +213,14 @@ FLEET_START_DEADLINE_SECONDS = _env.integer(
     unit="seconds",
     help="A runner that is not online at GitHub so long after its start has failed.",
 )
+FLEET_FAILED_KEEP_MINUTES = _env.integer(
+    "FLEET_FAILED_KEEP_MINUTES",
+    60,
+    minimum=0,
+    maximum=43200,
+    unit="minutes",
+    help="How long a failed runner stays listed once it holds no slot and no registration.",
+)
 FLEET_RECONCILE_SECONDS = _env.integer(
     "FLEET_RECONCILE_SECONDS",
     30,

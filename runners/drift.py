@@ -17,8 +17,8 @@ from runners.audit import Actor
 from runners.drift_kinds import MEANINGS, SAFE, DriftKind
 from runners.errors import FleetError, InvalidRequest
 from runners.github.errors import GitHubError, NotFound, RateLimited, RunnerBusy
+from runners.mismatches import Mismatch
 from runners.models import Drift, Event, Fleet, Host, Runner, Scope
-from runners.reconcile_plan import Mismatch
 from runners.registry import RunnerRegistry, path_of
 
 BY = Actor.system("drift")

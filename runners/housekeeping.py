@@ -1,4 +1,4 @@
-"""Throw away what nobody will look at again: sessions that ended, failures of old tasks."""
+"""Throw away what nobody will look at again: sessions that ended, old tasks, old failures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from datetime import datetime, timedelta
 
 from django.contrib.sessions.models import Session
 from django_q.models import Failure
+
+from runners import lifecycle
+from runners.audit import Actor
+from runners.errors import IllegalTransition, StaleState
+from runners.models import Runner
+from runners.states import RunnerState
 
 KEEP_FAILED_TASKS = timedelta(days=14)
 
@@ -15,3 +21,28 @@ def keep_house(now: datetime) -> str:
     sessions, _ = Session.objects.filter(expire_date__lt=now).delete()
     failures, _ = Failure.objects.filter(stopped__lt=now - KEEP_FAILED_TASKS).delete()
     return f"{sessions} sessions and {failures} failed tasks deleted"
+
+
+def close_failed(*, keep: timedelta, now: datetime) -> int:
+    """Close failed runners that hold nothing any more and were shown for `keep`; returns how many.
+
+    Their rows, events and postmortems stay. One that waits for its replacement or is quarantined
+    stays listed: somebody or something still has to act on it.
+    """
+    done = Runner.objects.filter(
+        state=RunnerState.FAILED,
+        slot__isnull=True,
+        state_changed_at__lte=now - keep,
+        replace_at__isnull=True,
+        quarantined_at__isnull=True,
+    ).exclude(github_id__isnull=False, github_deleted_at__isnull=True)
+    closed = 0
+    for runner in done.order_by("pk")[:500]:
+        try:
+            lifecycle.finish(
+                runner, reason=runner.state_reason, now=now, by=Actor.system("housekeeping")
+            )
+        except (StaleState, IllegalTransition):
+            continue  # somebody deregistered it meanwhile
+        closed += 1
+    return closed

@@ -28,7 +28,8 @@ from runners.github.errors import (
 )
 from runners.github.types import Runner as GitHubRunner
 from runners.models import Runner, RunnerPackage, Scope
-from runners.reconcile_plan import Conditions, Deadlines, Deletion, Move, OurRunner, Step, plan
+from runners.reconcile_plan import Deletion, Move, Step, plan
+from runners.reconcile_view import Conditions, Deadlines, OurRunner
 from runners.registry import RunnerRegistry, path_of
 from runners.states import SERVING, GitHubStatus, Phase, RunnerState
 

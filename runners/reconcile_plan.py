@@ -6,91 +6,20 @@ queries, calls or waits, so a pass can be planned twice and tested without eithe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 
 from runners.drift_kinds import DriftKind
 from runners.failure import Cause
 from runners.github.types import Runner as GitHubRunner
-from runners.states import PROCESS_ENDED, SERVING, GitHubStatus, Phase, RunnerState
+from runners.mismatches import Mismatch, of_runner, of_stranger
+from runners.reconcile_view import Conditions, OurRunner
+from runners.states import PROCESS_ENDED, GitHubStatus, Phase, RunnerState
 
 GONE_AT_GITHUB_GRACE = timedelta(seconds=90)
-OFFLINE_GRACE = timedelta(seconds=90)
 REGISTRATION_IN_FLIGHT = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """How long things may take before they count as failed.
-
-    `start`: until a runner is online at GitHub. `host_lost`: how long a host may be silent before
-    its runners are replaced elsewhere, if GitHub agrees that they do nothing.
-    """
-
-    start: timedelta
-    host_lost: timedelta = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What a pass is judged by, besides the runners.
-
-    `complete`: GitHub's list was read to its end; a partial one proves no absence. `back_at`: when
-    GitHub was last reachable again after an outage. `quiesced`: runners not begun are held back.
-    `offered`: runner version by (os, architecture). `auto`: kinds of drift mended without asking.
-    """
-
-    now: datetime
-    complete: bool
-    deadlines: Deadlines
-    owner_mark: str
-    back_at: datetime | None = None
-    quiesced: bool = False
-    offered: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    auto: frozenset[DriftKind] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class OurRunner:
-    """One runner of ours, with the three columns and what is needed of its host."""
-
-    pk: int
-    name: str
-    state: RunnerState
-    state_changed_at: datetime
-    ephemeral: bool
-    force: bool
-    labels: frozenset[str]
-    phase: Phase
-    observed_at: datetime | None
-    runner_version: str
-    drain_deadline_at: datetime | None
-    registered_at: datetime | None
-    github_id: int | None
-    github_status: GitHubStatus
-    github_busy: bool
-    github_labels: tuple[str, ...]
-    github_seen_at: datetime | None
-    github_offline_since: datetime | None
-    github_deleted: bool
-    holds_slot: bool
-    host_id: int
-    host_name: str
-    host_os: str
-    host_architecture: str
-    host_silent_at: datetime | None
-    host_retired: bool
-
-    def host_silent(self, now: datetime) -> bool:
-        """Whether what the host said last is no longer known."""
-        return self.host_silent_at is None or self.host_silent_at <= now
-
-    @property
-    def host_let_go(self) -> bool:
-        """Whether nothing of it is left on its host, so that it can't register any more."""
-        return self.phase == Phase.GONE or self.host_retired
 
 
 class Step(StrEnum):
@@ -132,22 +61,6 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Mismatch:
-    """One disagreement, with the words of the three columns; `key` tells it from others."""
-
-    kind: DriftKind
-    key: str
-    name: str
-    wanted: str
-    observed: str
-    github: str
-    runner_id: int | None = None
-    host_id: int | None = None
-    github_id: int | None = None
-    detail: Mapping[str, str | int | bool] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """One pass: what GitHub says of ours (`facts`), what to do, what does not agree."""
 
@@ -164,9 +77,9 @@ def plan(ours: Sequence[OurRunner], listed: Sequence[GitHubRunner], seen: Condit
     facts = tuple(now for was, now in zip(ours, after, strict=True) if now != was)
     moves = [move for runner in after if (move := next_move(runner, seen)) is not None]
     moves.sort(key=lambda move: move.calls)
-    found = [each for runner in after for each in _mismatches(runner, seen)]
+    found = [each for runner in after for each in of_runner(runner, seen)]
     names = {runner.name.lower() for runner in ours if runner.state != RunnerState.REMOVED}
-    found += [_stranger(there, names, seen) for there in strangers]
+    found += [of_stranger(there, names, seen) for there in strangers]
     foreign = sum(each.kind == DriftKind.FOREIGN for each in found)
     return Plan(facts, tuple(moves), tuple(found), foreign)
 
@@ -361,106 +274,3 @@ def _of_draining(runner: OurRunner, seen: Conditions) -> Move | None:
     if deletion is Deletion.WAIT and not overdue:
         return None
     return Move(runner.pk, Step.RETIRE, deletion, overdue=overdue)
-
-
-def _mismatches(runner: OurRunner, seen: Conditions) -> Iterable[Mismatch]:
-    """Where the columns of one runner disagree; a silent host's word is unknown, not wrong."""
-    if runner.state not in SERVING or runner.host_silent(seen.now):
-        return
-    if runner.state == RunnerState.PROVISIONING:
-        registered = runner.registered_at
-        if (
-            runner.github_id is not None
-            and runner.github_status == GitHubStatus.OFFLINE
-            and registered is not None
-            and seen.now - registered >= OFFLINE_GRACE
-        ):
-            yield _of(runner, DriftKind.NEVER_ONLINE)
-        return
-    alive = runner.phase in (Phase.LISTENING, Phase.BUSY)
-    offline = runner.github_status == GitHubStatus.OFFLINE
-    offline_since = runner.github_offline_since or seen.now
-    if alive and offline and seen.now - offline_since >= OFFLINE_GRACE:
-        yield _of(runner, DriftKind.ALIVE_BUT_OFFLINE)
-    if alive and runner.github_status == GitHubStatus.ABSENT and seen.complete:
-        yield _of(runner, DriftKind.REMOVED_AT_GITHUB)
-    if runner.github_busy and runner.phase == Phase.LISTENING:
-        yield _of(runner, DriftKind.BUSY_BUT_IDLE)
-    if difference := label_difference(runner, seen.owner_mark):
-        yield _of(runner, DriftKind.LABELS, github=difference)
-    offered = seen.offered.get((runner.host_os, runner.host_architecture), "")
-    if alive and offered and is_older(runner.runner_version, offered):
-        yield _of(
-            runner,
-            DriftKind.WRONG_VERSION,
-            wanted=f"version {offered}",
-            observed=f"version {runner.runner_version}",
-        )
-
-
-def _of(runner: OurRunner, kind: DriftKind, **words: str) -> Mismatch:
-    busy = ", busy" if runner.github_busy else ""
-    return Mismatch(
-        kind=kind,
-        key=f"runner:{runner.pk}",
-        name=runner.name,
-        wanted=words.get("wanted", runner.state.label),
-        observed=words.get("observed", runner.phase.label),
-        github=words.get("github", f"{runner.github_status.label}{busy}")[:200],
-        runner_id=runner.pk,
-        host_id=runner.host_id,
-        github_id=runner.github_id,
-    )
-
-
-def _stranger(there: GitHubRunner, our_names: set[str], seen: Conditions) -> Mismatch:
-    """What a runner at GitHub is that no row of ours goes by."""
-    marked = seen.owner_mark.lower() in (label.lower() for label in there.label_names)
-    if there.name.lower() in our_names:
-        kind, wanted = DriftKind.DUPLICATE_NAME, "One of this name"
-    elif marked:
-        kind, wanted = DriftKind.GHOST, "No such runner"
-    else:
-        kind, wanted = DriftKind.FOREIGN, "Not ours"
-    status = "Online" if there.online else "Offline"
-    return Mismatch(
-        kind=kind,
-        key=f"github:{there.id}",
-        name=there.name[:200],
-        wanted=wanted,
-        observed="",
-        github=f"{status}{', busy' if there.busy else ''}",
-        github_id=there.id,
-        detail={
-            "online": there.online,
-            "busy": there.busy,
-            "labels": ", ".join(there.label_names)[:500],
-        },
-    )
-
-
-def label_difference(runner: OurRunner, owner_mark: str) -> str:
-    """How the labels at GitHub differ from the wanted ones; "" when they don't or are unknown."""
-    if not runner.github_labels or not runner.labels:
-        return ""
-    given = {label.lower() for label in runner.github_labels}
-    wanted = {label.lower() for label in runner.labels}
-    granted = {"self-hosted", runner.host_os, runner.host_architecture, owner_mark.lower()}
-    missing, extra = sorted(wanted - given), sorted(given - wanted - granted)
-    parts = []
-    if missing:
-        parts.append(f"without {', '.join(missing)}")
-    if extra:
-        parts.append(f"with {', '.join(extra)}")
-    return "; ".join(parts)
-
-
-def is_older(version: str, offered: str) -> bool:
-    """Whether a runner version such as 2.329.0 comes before another; unknown ones never do."""
-    ours, theirs = _numbers(version), _numbers(offered)
-    return bool(ours) and bool(theirs) and ours < theirs
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    parts = version.removeprefix("v").split(".")
-    return tuple(int(part) for part in parts) if all(p.isdecimal() for p in parts) else ()

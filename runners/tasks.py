@@ -48,6 +48,11 @@ def keep_house() -> str:
     return housekeeping.keep_house(wiring.now())
 
 
+def close_failed() -> str:
+    """Close failed runners that were shown for long enough."""
+    return f"{housekeeping.close_failed(keep=wiring.keep_failed(), now=wiring.now())} closed"
+
+
 def reconcile_due_scopes() -> str:
     """Queue a pass over every scope, and a look at its jobs where that is due."""
     now = wiring.now()

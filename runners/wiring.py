@@ -15,7 +15,7 @@ from runners.github.client import GitHubClient
 from runners.github.limits import Budget
 from runners.heartbeat import Policy
 from runners.models import Credential, Scope
-from runners.reconcile_plan import Deadlines
+from runners.reconcile_view import Deadlines
 from runners.vault import Vault
 
 _cache = ConditionalCache()
@@ -98,9 +98,19 @@ def heartbeat_policy() -> Policy:
     )
 
 
+def keep_failed() -> timedelta:
+    """How long a failed runner stays listed once it holds nothing any more."""
+    return timedelta(minutes=settings.FLEET_FAILED_KEEP_MINUTES)
+
+
 def deadlines() -> Deadlines:
     """How long a start may take, and how long a host may be silent until it counts as lost."""
     return Deadlines(
         start=timedelta(seconds=settings.FLEET_START_DEADLINE_SECONDS),
         host_lost=timedelta(seconds=settings.FLEET_HOST_LOST_SECONDS),
     )
+
+
+def github_stale_after() -> timedelta:
+    """How old GitHub's last whole answer may be: three passes of a quiet fleet."""
+    return timedelta(seconds=3 * settings.FLEET_RECONCILE_SECONDS)

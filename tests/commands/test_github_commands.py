@@ -176,7 +176,10 @@ def test_reconcile_runs_a_pass_now_and_says_what_it_saw(manage, github):
         }
     ]
     assert Runner.objects.get().state == "active"
-    assert manage("reconcile").out.strip() == "acme: 1 listed, 0 not ours, 0 moved, 0 deleted"
+    assert (
+        manage("reconcile").out.strip()
+        == "acme: 1 listed, 0 not ours, 0 moved, 0 deleted, 0 drifts, 0 mended"
+    )
 
 
 def test_reconcile_says_so_when_there_is_nothing(manage, github):

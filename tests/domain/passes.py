@@ -9,7 +9,7 @@ from runners import reconcile
 from runners.github.errors import GitHubUnavailable
 from runners.models import Runner, Scope
 from runners.reconcile import Summary
-from runners.reconcile_plan import Deadlines
+from runners.reconcile_view import Deadlines
 from runners.registry import path_of
 from tests.factories import NOW, RunnerFactory
 from tests.fakes import FakeGitHub
