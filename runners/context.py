@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypedDict
+from typing import Final, TypedDict, cast
 
 from django.db.models import Count, DateTimeField, F, Value
 from django.db.models.functions import Cast
@@ -95,6 +95,15 @@ class Shell:
     quiesced: Quiesced | None
 
 
+class _Counted(TypedDict):
+    """A row of the one query of `_counts`; `since` and `words` are the fleet's."""
+
+    kind: str
+    number: int
+    since: datetime
+    words: str
+
+
 class FleetContext(TypedDict):
     """The variables every template has."""
 
@@ -158,14 +167,13 @@ def _counts() -> tuple[dict[str, int], Quiesced | None]:
     held = Fleet.objects.filter(quiesced_at__isnull=False).values(
         kind=Value("quiesced"), since=F("quiesced_at"), words=F("quiesced_reason")
     )
-    rows = list(
-        runners.annotate(number=Count("pk")).union(
-            hosts.annotate(number=Count("pk")),
-            jobs.annotate(number=Count("pk")),
-            held.annotate(number=Value(1)),
-            all=True,
-        )
+    union = runners.annotate(number=Count("pk")).union(
+        hosts.annotate(number=Count("pk")),
+        jobs.annotate(number=Count("pk")),
+        held.annotate(number=Value(1)),
+        all=True,
     )
+    rows = cast(list[_Counted], list(union))
     quiesced = [Quiesced(row["since"], row["words"]) for row in rows if row["kind"] == "quiesced"]
     return {row["kind"]: row["number"] for row in rows}, quiesced[0] if quiesced else None
 

@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import TypedDict
 
-from runners import loop, pools
+from runners import fleet, loop, pools
 from runners.github.verdicts import USABLE
 from runners.models import Beat, Credential, Host, Pool, Runner, Scope
 from runners.states import DisplayState, HostState, is_busy
@@ -99,9 +99,10 @@ class ProcessRow(TypedDict):
 
 
 class Report(TypedDict):
-    """Everything; `problems` are sentences, empty when all is well."""
+    """Everything; `problems` are sentences, empty when all is well; `quiesced` is one, or ""."""
 
     at: datetime
+    quiesced: str
     hosts: list[HostRow]
     runners: list[RunnerRow]
     runners_by_state: dict[str, int]
@@ -114,16 +115,18 @@ class Report(TypedDict):
 
 def report(*, now: datetime, silent_after: timedelta) -> Report:
     """Read the fleet's state; a process silent for `silent_after` counts as not alive."""
+    closed = fleet.quiesced()
     runners = _runners(now)
     hosts = _hosts(now, runners)
     scopes, credentials = _scopes(), _credentials()
     processes = _processes(now, silent_after)
     return Report(
         at=now,
+        quiesced=closed,
         hosts=hosts,
         runners=runners,
         runners_by_state=dict(Counter(row["state"] for row in runners)),
-        pools=_pools(now),
+        pools=_pools(now, closed),
         scopes=scopes,
         credentials=credentials,
         processes=processes,
@@ -167,7 +170,8 @@ def lines(report: Report) -> list[str]:
             for process in report["processes"]
         ),
     ]
-    return [*said, "", *(report["problems"] or ["Nothing is wrong."])]
+    held = [report["quiesced"], ""] if report["quiesced"] else []
+    return [*held, *said, "", *(report["problems"] or ["Nothing is wrong."])]
 
 
 def _row(name: str, words: str) -> str:
@@ -234,7 +238,7 @@ def _runners(now: datetime) -> list[RunnerRow]:
     ]
 
 
-def _pools(now: datetime) -> list[PoolRow]:
+def _pools(now: datetime, closed: str) -> list[PoolRow]:
     rows = list(Pool.objects.select_related("scope").order_by("name"))
     scope_of = {pool.pk: pool.scope.slug for pool in rows}
     return [
@@ -248,7 +252,7 @@ def _pools(now: datetime) -> list[PoolRow]:
             busy=supply.busy,
             held_back=supply.held_back,
         )
-        for supply in pools.supply(rows, now=now)
+        for supply in pools.supply(rows, now=now, closed=closed)
     ]
 
 

@@ -32,6 +32,7 @@ def status(manage):
 def test_empty_fleet_has_every_part_in_its_answer(manage):
     assert status(manage) == {
         "at": NOW.isoformat(),
+        "quiesced": "",
         "hosts": [],
         "runners": [],
         "runners_by_state": {},

@@ -95,7 +95,7 @@ class Command(BaseCommand):
 
 def find_round(pk: object) -> Maintenance:
     """The round of this number."""
-    work = Maintenance.objects.filter(pk=pk).first()
+    work = Maintenance.objects.filter(pk=str(pk)).first()
     if work is None:
         raise cli.not_found("round", str(pk), "`maintenance list` tells them.")
     return work
