@@ -16,6 +16,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import reswap, retarget
 
 from runners import connecting, enrolment, wiring
 from runners.access import Role, may
@@ -112,7 +113,12 @@ def host_new(request: FleetRequest) -> HttpResponse:
         slots=form.cleaned_data["slots"],
     )
     command = join_command(token, name=form.cleaned_data["name"])
-    shown = {"command": command, "waiting": _waiting(code), "heartbeat_seconds": _beat()}
+    shown = {
+        "command": command,
+        "waiting": _waiting(code),
+        "in_setup": in_setup,
+        "heartbeat_seconds": _beat(),
+    }
     if in_setup:
         response = _setup_page(request, _progress(), extra=shown)
     else:
@@ -124,17 +130,27 @@ def host_new(request: FleetRequest) -> HttpResponse:
 @role_required("operator")
 @require_GET
 def code_wait(request: FleetRequest, pk: int) -> HttpResponse:
-    """How far the machine with this code is: 204 while the page already shows it."""
+    """How far the machine with this code is: 204 while the page already shows it.
+
+    A machine that arrives also changes the counts, and the heading, the picture and the steps of
+    the set-up.
+    """
     code = get_object_or_404(EnrolmentCode.objects.select_related("host"), pk=pk)
     waiting = _waiting(code)
     if wants_fragment(request):
         if request.GET.get("shown") == waiting.state:
             return HttpResponse(status=204)
-        response = render(request, "onboarding/_waiting.html", {"waiting": waiting})
+        in_setup = "setup" in request.GET
+        if in_setup and waiting.state == "connected":
+            moved_on = _setup_page(request, _progress(), template="onboarding/_moved_on.html")
+            response = reswap(retarget(moved_on, "#setup"), "outerHTML")
+        else:
+            shown = {"waiting": waiting, "in_setup": in_setup, "counts": True}
+            response = render(request, "onboarding/_waiting.html", shown)
         patch_vary_headers(response, ["HX-Request"])
         return response
-    context = {**_new_host_context(NewHostForm()), "waiting": waiting}
-    return render(request, "hosts/host_new.html", context)
+    shown = {**_new_host_context(NewHostForm()), "waiting": waiting}
+    return render(request, "hosts/host_new.html", shown)
 
 
 def join_command(token: NewToken, *, name: str) -> str:
@@ -176,6 +192,7 @@ def _setup_page(
     host_form: NewHostForm | None = None,
     refused: CredentialRefused | None = None,
     extra: Context | None = None,
+    template: str = "onboarding/setup.html",
     status: int = 200,
 ) -> HttpResponse:
     step = progress.step
@@ -191,7 +208,7 @@ def _setup_page(
         "heartbeat_seconds": _beat(),
         **(extra or {}),
     }
-    return render(request, "onboarding/setup.html", context, status=status)
+    return render(request, template, context, status=status)
 
 
 def _new_host_context(form: NewHostForm) -> dict[str, object]:

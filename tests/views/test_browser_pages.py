@@ -262,6 +262,32 @@ def test_the_page_flips_by_itself_when_the_heartbeat_arrives(open_page):
 
     expect(page.get_by_text("forge-01 is connected.")).to_be_visible()
     expect(page.locator("#join-command")).to_be_visible()
+    expect(page.locator("#count-hosts")).to_have_text("1")
+
+
+def test_the_set_up_moves_on_as_a_whole_when_the_heartbeat_arrives(open_page):
+    ScopeFactory()
+    page = open_page("/setup/")
+    page.get_by_role("button", name="Make the command").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Add your first host.")
+
+    EnrolmentCode.objects.update(host=HostFactory(name="forge-01"), used_at=NOW)
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Provision a runner.")
+    expect(page.locator(".setup__art")).to_contain_text("forge-01")
+    expect(page.locator("#count-hosts")).to_have_text("1")
+    expect(page.locator("#announcer")).to_contain_text("forge-01 is connected.")
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_copy_button_covers_nothing_of_the_command(open_page, width):
+    page = open_page("/hosts/new/", width=width)
+    page.get_by_role("button", name="Make the command").click()
+
+    command = page.locator("#join-command")
+    assert command.evaluate("pre => pre.scrollWidth <= pre.clientWidth")
+    text, button = command.bounding_box(), page.get_by_role("button", name="Copy").bounding_box()
+    assert text["x"] + text["width"] <= button["x"] or text["y"] + text["height"] <= button["y"]
 
 
 def test_hosts_are_found_while_typing(open_page):

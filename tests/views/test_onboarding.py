@@ -304,17 +304,49 @@ def test_an_enrolled_host_is_named_until_its_heartbeat(operator):
 
 def test_the_first_heartbeat_flips_the_page_and_ends_the_asking(operator):
     host = HostFactory(name="forge-01")
-    code = EnrolmentCodeFactory(host=host, used_at=NOW)
+    url = wait_url(EnrolmentCodeFactory(host=host, used_at=NOW))
 
-    root = parse(operator.get(f"{wait_url(code)}?shown=enrolled", headers=HTMX).content).by_id(
-        "waiting"
-    )
+    page = parse(operator.get(f"{url}?shown=enrolled", headers=HTMX).content)
 
+    root = page.by_id("waiting")
     assert "forge-01 is connected." in root.text
     assert not root.has("hx-get")
     assert root.one("a", class_="btn is-sm is-primary")["href"] == (
         f"{reverse('runner-provision')}?host={host.pk}"
     )
+    assert page.by_id("count-hosts").text == "1"
+    assert page.by_id("count-hosts")["hx-swap-oob"] == "true"
+
+
+def test_the_first_heartbeat_moves_the_whole_set_up_on(operator):
+    ScopeFactory()
+    url = wait_url(EnrolmentCodeFactory(host=HostFactory(name="forge-01"), used_at=NOW))
+
+    response = operator.get(f"{url}?shown=enrolled&setup=1", headers=HTMX)
+
+    page = parse(response.content)
+    assert (response["HX-Retarget"], response["HX-Reswap"]) == ("#setup", "outerHTML")
+    assert page.by_id("setup").one("h1").text == "Provision a runner."
+    assert page.by_id("setup").one("svg", role="presentation").all("text")[4].text == "connected"
+    assert page.by_id("count-hosts").text == "1"
+
+
+def test_the_numbers_of_an_empty_fleet_have_their_place(operator):
+    page = parse(operator.get(NEW_HOST).content)
+
+    assert [page.by_id(f"count-{name}").text for name in ("runners", "hosts", "jobs")] == [""] * 3
+
+
+def test_the_wait_within_set_up_goes_on_within_set_up(operator):
+    ScopeFactory()
+
+    shown = parse(operator.post(NEW_HOST, {"setup": "1"}).content).by_id("waiting")
+    later = parse(
+        operator.get(shown["hx-get"].replace("waiting&", "&"), headers=HTMX).content
+    ).by_id("waiting")
+
+    assert shown["hx-get"].endswith("&setup=1")
+    assert later["hx-get"] == shown["hx-get"]
 
 
 @pytest.mark.parametrize(
