@@ -12,10 +12,10 @@ from runners.forms import widgets
 from runners.models import Host
 
 DEADLINES: Final = (
-    ("", "Wait for them"),
+    ("", "Wait as long as it takes"),
     ("15", "Stop after 15 minutes"),
     ("60", "Stop after 1 hour"),
-    ("240", "Stop after 4 hours"),
+    ("360", "Stop after 6 hours"),
 )
 
 

@@ -7,16 +7,9 @@ from typing import Any
 from django import forms
 
 from runners.forms import widgets
-from runners.forms.hosts import reason_field
+from runners.forms.hosts import DEADLINES, reason_field
 from runners.maintenance import MINUTES_LIMIT, Plan
 from runners.models import Host, Maintenance
-
-DRAIN_DEADLINES = (
-    ("", "Wait as long as it takes"),
-    ("15", "End it after 15 minutes"),
-    ("60", "End it after 1 hour"),
-    ("360", "End it after 6 hours"),
-)
 
 
 class QuiesceForm(forms.Form):
@@ -57,7 +50,7 @@ class RoundForm(forms.Form):
         widget=widgets.number_input(),
     )
     drain_minutes = forms.ChoiceField(
-        choices=DRAIN_DEADLINES,
+        choices=DEADLINES,
         required=False,
         label="A job still running",
         help_text="A job at GitHub may last five days. One that is ended fails.",

@@ -8,6 +8,7 @@ from django import forms
 from django.http import QueryDict
 
 from runners.forms import widgets
+from runners.forms.hosts import DrainHostForm
 from runners.lifecycle import COUNT_LIMIT
 
 WHEN_DONE = "when-done"
@@ -96,6 +97,15 @@ class BulkForm(forms.Form):
 
     action = forms.ChoiceField(choices=(("drain", "Drain"), ("deregister", "Deregister")))
     ids = RunnerIdsField()
+
+
+class BulkDrainForm(DrainHostForm):
+    """A drain of the ticked runners, asked for once more with what it means."""
+
+    action = forms.CharField(initial="drain", widget=forms.HiddenInput())
+    confirmed = forms.CharField(initial="yes", widget=forms.HiddenInput())
+    ids = RunnerIdsField()
+    reason = reason_field()
 
 
 class BulkDeregisterForm(DeregisterForm):

@@ -116,6 +116,7 @@ class RunnerQuerySet(QuerySet["Runner"]):
             "phase",
             "github_status",
             "github_busy",
+            "quarantined_at",
             "job_name",
             "job_started_at",
         )
@@ -139,6 +140,14 @@ class RunnerQuerySet(QuerySet["Runner"]):
         rows = self.filter(pool__in=list(pool_ids), state__in=SERVING)
         return cast(Iterable[tuple[int, str]], rows.values_list("pool_id", F("display")))
 
+    def labels_only_on(self, pks: Iterable[int]) -> list[str]:
+        """Labels that no serving runner but these carries, by name."""
+        chosen = list(pks)
+        serving = self.filter(state__in=SERVING)
+        others = serving.exclude(pk__in=chosen).order_by().values_list("labels__name", flat=True)
+        own = serving.filter(pk__in=chosen).order_by().values_list("labels__name", flat=True)
+        return sorted({name for name in own.distinct() if name} - set(others.distinct()))
+
     def with_display_state(self, now: datetime) -> Self:
         """Annotate `display`, equal to `Runner.display_at(now)`, for filters and counts."""
         return self.annotate(display=_by_display(now, dict.fromkeys(DisplayState), CharField()))
@@ -156,6 +165,10 @@ def _by_display(
     rules: tuple[tuple[Q | Exists, DisplayState], ...] = (
         (Q(state=RunnerState.REMOVED), DisplayState.REMOVED),
         (Q(state=RunnerState.REMOVING), DisplayState.REMOVING),
+        (
+            Q(state=RunnerState.FAILED, quarantined_at__isnull=False),
+            DisplayState.QUARANTINED,
+        ),
         (Q(state=RunnerState.FAILED), DisplayState.FAILED),
         (silent, DisplayState.LOST),
         (Q(state=RunnerState.DRAINING), DisplayState.DRAINING),
@@ -310,6 +323,7 @@ class Runner(models.Model):
             github_status=GitHubStatus(self.github_status),
             github_busy=self.github_busy,
             host_silent=silent_after is not None and silent_after <= now,
+            quarantined=self.quarantined_at is not None,
         )
 
     def display_at(self, now: datetime) -> DisplayState:

@@ -21,6 +21,7 @@ from runners.errors import FleetError, InvalidRequest
 from runners.filters import list_runners
 from runners.forms.runners import (
     BulkDeregisterForm,
+    BulkDrainForm,
     BulkForm,
     DeregisterForm,
     DrainForm,
@@ -174,13 +175,10 @@ def runner_bulk(request: FleetRequest) -> HttpResponse:
         nothing = InvalidRequest("Tick at least one runner first.")
         return refuse(request, _TABLE, url, lambda: _list_context(request, query), nothing)
     runners = list(Runner.objects.filter(pk__in=ticked.cleaned_data["ids"]).select_related("host"))
-    if ticked.cleaned_data["action"] == "drain":
-        said = _each(
-            runners, _drain, by=actor(request), done=("takes no new jobs", "take no new jobs")
-        )
-        return respond(request, _TABLE, url, lambda: _list_context(request, query), said=said)
     busy = sum(is_busy(runner.facts_at(timezone.now())) for runner in runners)
     data = request.POST if "confirmed" in request.POST else None
+    if ticked.cleaned_data["action"] == "drain":
+        return _bulk_drain(request, runners, busy, query, data)
     form = BulkDeregisterForm(data, ids=[runner.pk for runner in runners], busy=busy)
     if not form.is_valid():
         return ask(request, _bulk_confirm(runners, busy, query.urlencode()), form)
@@ -195,6 +193,47 @@ def runner_bulk(request: FleetRequest) -> HttpResponse:
     return respond(request, _TABLE, url, lambda: _list_context(request, query), said=said)
 
 
+def _bulk_drain(
+    request: FleetRequest,
+    runners: Sequence[Runner],
+    busy: int,
+    query: QueryDict,
+    data: QueryDict | None,
+) -> HttpResponse:
+    """Ask with what the drain means, then drain each alone."""
+    form = BulkDrainForm(data, initial={"ids": [runner.pk for runner in runners]})
+    if not form.is_valid():
+        return ask(request, _drain_confirm(runners, busy, query.urlencode()), form)
+    length = form.deadline
+    said = _each(
+        runners,
+        partial(
+            _drain,
+            reason=form.cleaned_data["reason"],
+            deadline_at=timezone.now() + length if length else None,
+        ),
+        by=actor(request),
+        done=("takes no new jobs", "take no new jobs"),
+    )
+    url = _list_url(query.urlencode())
+    return respond(request, _TABLE, url, lambda: _list_context(request, query), said=said)
+
+
+def _drain_confirm(runners: Sequence[Runner], busy: int, query: str) -> Confirm:
+    count = f"{len(runners)} runner{'s' if len(runners) != 1 else ''}"
+    jobs = {0: "None of them runs a job.", 1: "1 of them runs a job, which goes on."}
+    bare = Runner.objects.labels_only_on([runner.pk for runner in runners])
+    left = f" No runner is left for {', '.join(bare)}." if bare else ""
+    return Confirm(
+        title=f"Drain {count}?",
+        text=jobs.get(busy, f"{busy} of them run jobs, which go on.") + left,
+        button=f"Drain {count}",
+        action=f"{reverse('runner-bulk')}?{query}",
+        cancel_url=_list_url(query),
+        target="#runners",
+    )
+
+
 def _filters_in_force(request: FleetRequest) -> QueryDict:
     """The filters of the list the person looks at; the form's own address is as old as the page."""
     if request.htmx.current_url:
@@ -202,8 +241,10 @@ def _filters_in_force(request: FleetRequest) -> QueryDict:
     return request.GET
 
 
-def _drain(runner: Runner, *, by: Actor, now: datetime) -> None:
-    lifecycle.drain(runner, by=by, reason="", now=now)
+def _drain(
+    runner: Runner, *, by: Actor, now: datetime, reason: str, deadline_at: datetime | None
+) -> None:
+    lifecycle.drain(runner, by=by, reason=reason, now=now, deadline_at=deadline_at)
 
 
 def _deregister(runner: Runner, *, by: Actor, now: datetime, reason: str, force: bool) -> None:

@@ -196,6 +196,7 @@ def test_the_ticked_runners_are_drained_together(open_page):
     page.get_by_label(f"Select {third.name}").uncheck()
 
     page.locator("#bulk").get_by_role("button", name="Drain").click()
+    page.get_by_role("dialog").get_by_role("button", name="Drain 2 runners").click()
 
     for runner in (first, second):
         expect(page.locator(f"#runner-{runner.pk} .status")).to_have_text("Draining")

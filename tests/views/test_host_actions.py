@@ -128,7 +128,7 @@ def test_a_drain_cordons_and_drains_every_runner(operator):
     assert fresh(host).cordoned_reason == "Kernel update"
 
 
-@pytest.mark.parametrize(("choice", "minutes"), [("15", 15), ("60", 60), ("240", 240)])
+@pytest.mark.parametrize(("choice", "minutes"), [("15", 15), ("60", 60), ("360", 360)])
 def test_a_deadline_is_a_preset(operator, choice, minutes):
     runner = RunnerFactory()
 

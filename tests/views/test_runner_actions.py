@@ -290,7 +290,8 @@ def test_the_ticked_runners_drain_together(operator):
     other = RunnerFactory()
 
     response = operator.post(
-        f"{BULK}?state=idle", {"action": "drain", "ids": [runner.pk for runner in ticked]}
+        f"{BULK}?state=idle",
+        {"action": "drain", "confirmed": "yes", "ids": [runner.pk for runner in ticked]},
     )
 
     assert response["Location"] == f"{LIST}?state=idle"
@@ -302,7 +303,9 @@ def test_the_ticked_runners_drain_together(operator):
 def test_one_refusal_spares_the_others_and_is_said(operator):
     fine, gone = RunnerFactory(), RunnerFactory(name="gone", removed=True)
 
-    response = operator.post(BULK, {"action": "drain", "ids": [fine.pk, gone.pk]}, follow=True)
+    response = operator.post(
+        BULK, {"action": "drain", "ids": [fine.pk, gone.pk], "confirmed": "yes"}, follow=True
+    )
 
     fine.refresh_from_db()
     assert fine.state == RunnerState.DRAINING
@@ -324,10 +327,35 @@ def test_a_bulk_drain_answers_the_list_with_the_filters_in_force(operator):
     RunnerFactory(name="b-1")
     headers = {**HTMX, "HX-Current-URL": f"http://testserver{LIST}?q=a-"}
 
-    response = operator.post(BULK, {"action": "drain", "ids": [runner.pk]}, headers=headers)
+    response = operator.post(
+        BULK, {"action": "drain", "ids": [runner.pk], "confirmed": "yes"}, headers=headers
+    )
 
     rows = parse(response.content).by_id("runners").all("a", class_="rowlink mono")
     assert [row.text for row in rows] == ["a-1"]
+
+
+def test_a_bulk_drain_asks_first_with_the_jobs_and_the_labels_it_leaves_bare(operator):
+    chosen = RunnerFactory(busy=True, labels=["x64", "gpu"])
+    RunnerFactory(labels=["x64"])
+
+    response = operator.post(BULK, {"action": "drain", "ids": [chosen.pk]})
+
+    chosen.refresh_from_db()
+    said = parse(response.content).one("main").text
+    assert "1 of them runs a job, which goes on. No runner is left for gpu." in said
+    assert chosen.state == RunnerState.ACTIVE
+
+
+def test_a_bulk_drain_carries_its_reason_and_deadline(operator):
+    runner = RunnerFactory()
+    asked = {"reason": "Kernel", "deadline_minutes": "360", "confirmed": "yes"}
+
+    operator.post(BULK, {"action": "drain", "ids": [runner.pk], **asked})
+
+    runner.refresh_from_db()
+    assert runner.state_reason == "Kernel"
+    assert runner.drain_deadline_at == NOW + timedelta(hours=6)
 
 
 def test_a_bulk_deregistration_asks_first(operator):
