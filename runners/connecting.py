@@ -55,7 +55,7 @@ def connect(
     Raises CredentialRefused when GitHub refuses or can't be reached, InvalidRequest for an address
     or a name that is bad or taken. Nothing is stored then.
     """
-    verdict = check_credential(github, scopes.scope_path_of(web_url))
+    verdict = check_credential(github, scopes.read_web_url(web_url)[0])
     if not verdict.usable:
         raise CredentialRefused(verdict)
     with transaction.atomic():
@@ -76,7 +76,7 @@ def add_checked_scope(
     now: datetime,
 ) -> Scope:
     """Check a stored credential on another scope and add that. Raises as `connect` does."""
-    verdict = check_credential(github, scopes.scope_path_of(web_url))
+    verdict = check_credential(github, scopes.read_web_url(web_url)[0])
     if not verdict.usable:
         raise CredentialRefused(verdict)
     return scopes.add_scope(

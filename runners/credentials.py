@@ -90,6 +90,23 @@ def replace_secret(
     return event
 
 
+def move(credential: Credential, api_url: str, *, by: Actor, now: datetime) -> Event | None:
+    """Follow a server to another API address; None when it was that one. Raises InvalidRequest.
+
+    The secret travels there from now on: only for an address of the same GitHub.
+    """
+    tidy = checked_url(api_url)
+    if credential.api_url == tidy:
+        return None
+    with transaction.atomic():
+        Credential.objects.filter(pk=credential.pk).update(api_url=tidy)
+        event = audit.record(
+            credential, "credential.move", by=by, at=now, was=credential.api_url, became=tidy
+        )
+    credential.api_url = tidy
+    return event
+
+
 def note_verdict(credential: Credential, verdict: Verdict, *, by: Actor, now: datetime) -> None:
     """Write down what the check said; an event only when the verdict changed.
 

@@ -1,7 +1,7 @@
 """Members: who may sign in and in which role; every change with its event.
 
-Passwords are never set here: a new member, the first one too, or one who lost theirs, gets a
-one-time link.
+A new member, the first one too, or one who lost their password, gets a one-time link from the
+pages; at the command line a password may be set outright.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import datetime
 from django.conf import settings
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.tokens import default_token_generator
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -90,6 +91,33 @@ def set_active(user: User, active: bool, *, by: Actor, now: datetime) -> Event |
         user.save(update_fields=["is_active"])
         action = "user.activate" if active else "user.deactivate"
         return audit.record(user, action, by=by, at=now, became="active" if active else "off")
+
+
+def set_password(user: User, password: str, *, by: Actor, now: datetime) -> Event:
+    """Give a member this password. Raises InvalidRequest, in words that do not repeat it, for a
+    weak one."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidRequest(" ".join(error.messages)) from error
+    with transaction.atomic():
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        return audit.record(user, "user.password", by=by, at=now)
+
+
+def set_email(user: User, email: str, *, by: Actor, now: datetime) -> Event | None:
+    """Note another address; None when it was that one. Raises InvalidRequest for none at all."""
+    if user.email == email:
+        return None
+    user.email = email
+    try:
+        user.full_clean(exclude=["password"])
+    except ValidationError as error:
+        raise InvalidRequest(" ".join(error.messages)) from error
+    with transaction.atomic():
+        user.save(update_fields=["email"])
+        return audit.record(user, "user.change", by=by, at=now, detail={"email": True})
 
 
 def note_link(user: User, *, by: Actor, now: datetime) -> Event:

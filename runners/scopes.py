@@ -2,60 +2,42 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from urllib.parse import SplitResult, urlsplit
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from django.db import IntegrityError, transaction
 
 from runners import audit, lifecycle
 from runners.audit import Actor
 from runners.errors import InvalidRequest
-from runners.github.urls import ScopeKind, ScopePath, is_loopback
-from runners.models import Credential, Event, Runner, Scope
+from runners.github.errors import GitHubError
+from runners.github.types import Listing, RunnerGroup
+from runners.github.urls import ScopeKind, ScopePath, scope_from_web_url, scope_web_url
+from runners.models import Credential, Event, Job, Runner, Scope
+from runners.registry import path_of
+from runners.vault import Vault
+
+WEBHOOK_SECRET_LEAST = 16
+WEBHOOK_SECRET_MOST = 200
 
 
-def scope_path_of(web_url: str) -> ScopePath:
-    """Read https://HOST/ORG, …/OWNER/REPOSITORY or …/enterprises/NAME. Raises InvalidRequest."""
-    parts = [part for part in _split(web_url).path.split("/") if part]
-    try:
-        if len(parts) == 2 and parts[0] == "enterprises":
-            return ScopePath(ScopeKind.ENTERPRISE, parts[1])
-        if len(parts) == 2:
-            return ScopePath(ScopeKind.REPOSITORY, f"{parts[0]}/{parts[1].removesuffix('.git')}")
-        if len(parts) == 1:
-            return ScopePath(ScopeKind.ORGANIZATION, parts[0])
-    except ValueError as error:
-        raise InvalidRequest(str(error)) from error
-    raise InvalidRequest(
-        "Give the address of an organization, a repository or an enterprise, such as "
-        "https://github.com/acme or https://github.com/acme/web."
-    )
+def read_web_url(web_url: str) -> tuple[ScopePath, str]:
+    """Read what a person pasted into the scope and its address as it is stored.
 
-
-def tidy_web_url(web_url: str) -> str:
-    """The address as it is stored: host in lower case, nothing but the scope's path behind it.
-
-    Raises InvalidRequest for one that is no scope's, or over which a token must not travel.
+    A page inside a repository or organization will do. Raises InvalidRequest for an address that is
+    no scope's, or over which a token must not travel.
     """
-    path = scope_path_of(web_url)
-    address = _split(web_url)
-    host = address.hostname or ""
-    if address.scheme not in ("http", "https") or not host or "@" in address.netloc:
-        raise InvalidRequest("The address must begin with https:// and hold no password.")
-    if address.scheme == "http" and not is_loopback(host):
-        raise InvalidRequest(
-            f"Use https for {host}: over http everyone on the way can read a registration token."
-        )
-    return f"{address.scheme}://{address.netloc.lower()}{path.web_path}"
-
-
-def _split(web_url: str) -> SplitResult:
     try:
-        address = urlsplit(web_url.strip())
-        _ = address.port  # read late by urlsplit: a bad one is noticed here
+        api_base, path = scope_from_web_url(web_url)
     except ValueError as error:
-        raise InvalidRequest(f"That is not a web address: {error}.") from error
-    return address
+        raise InvalidRequest(
+            f"{error} Give the address of an organization, a repository or an enterprise, such as "
+            "https://github.com/acme or https://github.com/acme/web."
+        ) from error
+    return path, scope_web_url(api_base, path)
 
 
 def add_scope(
@@ -68,8 +50,7 @@ def add_scope(
     runner_group_name: str = "Default",
 ) -> Scope:
     """Add a scope by its web address. Raises InvalidRequest for a bad or known address."""
-    path = scope_path_of(web_url)
-    tidy = tidy_web_url(web_url)
+    path, tidy = read_web_url(web_url)
     # GitHub does not tell "Acme" from "acme"
     if Scope.objects.filter(web_url__iexact=tidy).exists():
         raise InvalidRequest(f"{tidy} was already added.")
@@ -92,14 +73,158 @@ def add_scope(
 
 
 def remove_scope(scope: Scope, *, by: Actor, reason: str, now: datetime) -> Event:
-    """Forget a scope that has no runners any more."""
-    if Runner.objects.current().filter(scope=scope).exists() or scope.pools.exists():
-        raise InvalidRequest(
-            f"{scope.slug} still has runners or pools. Deregister and delete those first."
-        )
-    if Runner.objects.filter(scope=scope).exists():
-        raise InvalidRequest(f"{scope.slug} has a history of runners, so it is kept.")
+    """Forget a scope with its jobs and the runners that are gone; its events stay.
+
+    Raises InvalidRequest while a runner or a pool of it is left.
+    """
     with transaction.atomic():
-        event = audit.record(scope, "scope.remove", by=by, at=now, reason=reason)
+        runners = Runner.objects.filter(scope=scope)
+        if runners.current().exists() or scope.pools.exists():
+            raise InvalidRequest(
+                f"{scope.slug} still has runners or pools. Deregister and delete those first."
+            )
+        event = audit.record(
+            scope,
+            "scope.remove",
+            by=by,
+            at=now,
+            reason=reason,
+            detail={
+                "runners": runners.count(),
+                "jobs": Job.objects.filter(scope=scope).count(),
+            },
+        )
+        runners.delete()
         scope.delete()
     return event
+
+
+def make_webhook_secret(scope: Scope, *, vault: Vault, by: Actor, now: datetime) -> str:
+    """Make a secret for GitHub to sign deliveries with, in place of any before; returned once."""
+    secret = secrets.token_urlsafe(32)
+    set_webhook_secret(scope, secret, vault=vault, by=by, now=now)
+    return secret
+
+
+def set_webhook_secret(
+    scope: Scope, secret: str, *, vault: Vault, by: Actor, now: datetime
+) -> Event:
+    """Keep the secret that GitHub signs this scope's deliveries with, encrypted.
+
+    Deliveries signed with the one before are refused from now on. Raises InvalidRequest for one
+    that is too short to be one.
+    """
+    secret = secret.strip()
+    if not WEBHOOK_SECRET_LEAST <= len(secret) <= WEBHOOK_SECRET_MOST or not secret.isprintable():
+        raise InvalidRequest(
+            f"A webhook secret has {WEBHOOK_SECRET_LEAST} to {WEBHOOK_SECRET_MOST} characters."
+        )
+    had = bool(scope.webhook_secret_encrypted)
+    return _keep_webhook_secret(
+        scope,
+        vault.encrypt(secret),
+        "scope.webhook-rotate" if had else "scope.webhook-set",
+        by=by,
+        now=now,
+    )
+
+
+def remove_webhook_secret(scope: Scope, *, by: Actor, now: datetime) -> Event | None:
+    """Take no deliveries for this scope any more; None when that was so already."""
+    if not scope.webhook_secret_encrypted:
+        return None
+    return _keep_webhook_secret(scope, "", "scope.webhook-remove", by=by, now=now)
+
+
+def _keep_webhook_secret(
+    scope: Scope, sealed: str, action: str, *, by: Actor, now: datetime
+) -> Event:
+    with transaction.atomic():
+        Scope.objects.filter(pk=scope.pk).update(webhook_secret_encrypted=sealed)
+        event = audit.record(scope, action, by=by, at=now)
+    scope.webhook_secret_encrypted = sealed
+    return event
+
+
+class RunnerGroups(Protocol):
+    """What lists runner groups: the GitHub client."""
+
+    def list_self_hosted_runner_groups(self, scope: ScopePath) -> Listing[RunnerGroup]:
+        """The groups of an organization or enterprise; may raise a GitHubError."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChoice:
+    """The runner groups to choose from, (id, name); `problem` says why only the known one is."""
+
+    groups: Sequence[tuple[int, str]]
+    problem: str = ""
+
+
+def runner_groups(scope: Scope, *, github: RunnerGroups) -> GroupChoice:
+    """Ask GitHub for the scope's runner groups; the known one alone when it can't be asked."""
+    known = (scope.runner_group_id, scope.runner_group_name)
+    if scope.kind == ScopeKind.REPOSITORY:
+        return GroupChoice([known], "A repository has no runner groups.")
+    try:
+        listing = github.list_self_hosted_runner_groups(path_of(scope))
+    except GitHubError as error:
+        return GroupChoice([known], error.user_message)
+    groups = [(group.id, group.name) for group in listing]
+    if known[0] not in [group_id for group_id, _ in groups]:
+        return GroupChoice([*groups, known], f"GitHub shows no runner group {known[1]} any more.")
+    return GroupChoice(groups)
+
+
+def set_runner_group(
+    scope: Scope, group_id: int, group_name: str, *, by: Actor, now: datetime
+) -> Event | None:
+    """Say which runner group new runners of the scope join; None when it was that one.
+
+    Runners that are there stay in their group. Raises InvalidRequest for a group without a name.
+    """
+    name = group_name.strip()
+    if group_id < 1 or not 1 <= len(name) <= 100:
+        raise InvalidRequest("A runner group has a number and a name.")
+    if (scope.runner_group_id, scope.runner_group_name) == (group_id, name):
+        return None
+    with transaction.atomic():
+        Scope.objects.filter(pk=scope.pk).update(runner_group_id=group_id, runner_group_name=name)
+        event = audit.record(
+            scope, "scope.group", by=by, at=now, was=scope.runner_group_name, became=name
+        )
+    scope.runner_group_id, scope.runner_group_name = group_id, name
+    return event
+
+
+def move_scope(scope: Scope, web_url: str, *, by: Actor, now: datetime) -> Event | None:
+    """Follow a scope whose server has another address now; None when it was that one.
+
+    Raises InvalidRequest for an address that names another scope, or one that is added already.
+    """
+    path, tidy = read_web_url(web_url)
+    if scope.web_url == tidy:
+        return None
+    if path != path_of(scope):
+        raise InvalidRequest(f"{tidy} is another scope than {scope.slug}. Add it instead.")
+    was = scope.web_url
+    try:
+        with transaction.atomic():
+            Scope.objects.filter(pk=scope.pk).update(web_url=tidy)
+            event = audit.record(scope, "scope.move", by=by, at=now, was=was, became=tidy)
+    except IntegrityError as error:
+        raise InvalidRequest(f"{tidy} was already added.") from error
+    scope.web_url = tidy
+    return event
+
+
+def unknown_since(scope: Scope, now: datetime, *, stale_after: timedelta) -> datetime | None:
+    """Since when GitHub's side of the scope is unknown; None while it is known.
+
+    Either a pass said so, or none has come to an end within `stale_after`: one that hangs writes
+    nothing down. A scope whose list was never read counts from when it was added.
+    """
+    if scope.github_unknown_since is not None:
+        return scope.github_unknown_since
+    last = scope.github_seen_at or scope.created_at
+    return last if now - last > stale_after else None

@@ -183,7 +183,7 @@ class ConnectForm(NewCredentialForm):
     def credential_for_scope(self) -> NewCredential:
         """The credential, named after the scope and sent to the scope's own API."""
         web_url = self.cleaned_data["web_url"]
-        slug = scopes.scope_path_of(web_url).slug.replace("/", "-")
+        slug = scopes.read_web_url(web_url)[0].slug.replace("/", "-")
         return self.new_credential(name=free_name(slug), api_url=api_base_url(web_url))
 
 
@@ -219,7 +219,7 @@ class ScopeForm(forms.Form):
 def _clean_scope_url(text: str) -> str:
     """The address tidied; refused with the domain's words."""
     try:
-        tidy = scopes.tidy_web_url(text)
+        _, tidy = scopes.read_web_url(text)
     except FleetError as error:
         raise forms.ValidationError(error.user_message) from error
     if Scope.objects.filter(web_url__iexact=tidy).exists():

@@ -72,6 +72,10 @@ NEEDS: Mapping[ScopeKind, Need] = {
     ),
 }
 
+# What jobs are polled with; runners are managed without it.
+JOBS_PERMISSION = "actions"
+JOBS_PERMISSION_WORDS = 'repository permission "Actions: read"'
+
 _RANK = {"": 0, "read": 1, "write": 2, "admin": 3}
 
 

@@ -15,7 +15,14 @@ from enum import StrEnum
 from .auth import AppAuth, CredentialKind
 from .client import GitHubClient
 from .errors import BadCredential, Forbidden, GitHubError, NotFound, Unauthorized
-from .needs import NEEDS, Need, beyond_need, grants
+from .needs import (
+    JOBS_PERMISSION,
+    JOBS_PERMISSION_WORDS,
+    NEEDS,
+    Need,
+    beyond_need,
+    grants,
+)
 from .types.account import AuthenticatedUser
 from .types.apps import App, Installation
 from .urls import ScopeKind, ScopePath, web_base_url
@@ -39,6 +46,7 @@ class VerdictCode(StrEnum):
 
     VALID = "valid"
     TOO_BROAD = "too-broad"
+    JOBS_UNSEEN = "jobs-unseen"
     EXPIRING = "expiring"
     UNKNOWN = "unknown"
     SCOPE_NOT_FOUND = "scope-not-found"
@@ -50,7 +58,9 @@ class VerdictCode(StrEnum):
     INVALID = "invalid"
 
 
-USABLE = frozenset({VerdictCode.VALID, VerdictCode.TOO_BROAD, VerdictCode.EXPIRING})
+USABLE = frozenset(
+    {VerdictCode.VALID, VerdictCode.TOO_BROAD, VerdictCode.JOBS_UNSEEN, VerdictCode.EXPIRING}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +251,8 @@ def _judge_installation(
     except (NotFound, Forbidden) as err:
         return _refused(err, client, scope)
     extra = beyond_need(installation.permissions, need)
+    if not grants(installation.permissions, JOBS_PERMISSION, "read"):
+        return _app_sees_no_jobs(app, installation, too_broad=bool(extra))
     if extra:
         return Verdict(
             VerdictCode.TOO_BROAD,
@@ -248,6 +260,23 @@ def _judge_installation(
             "Take the permissions that are not needed off the App.",
         )
     return Verdict(VerdictCode.VALID, "The GitHub App can manage runners here.")
+
+
+def _app_sees_no_jobs(app: App, installation: Installation, *, too_broad: bool) -> Verdict:
+    if grants(app.permissions, JOBS_PERMISSION, "read"):
+        fix = f"An owner accepts the App's new permission here: {installation.html_url}"
+    else:
+        fix = (
+            f"Add the {JOBS_PERMISSION_WORDS} on the App's page (Permissions & events), then "
+            "accept it on the installation."
+        )
+    return Verdict(
+        VerdictCode.JOBS_UNSEEN,
+        "The GitHub App can manage runners here, but not read jobs: it lacks the "
+        f"{JOBS_PERMISSION_WORDS}, so waiting and running jobs are known by webhook only.",
+        fix,
+        warnings=(VerdictCode.TOO_BROAD,) if too_broad else (),
+    )
 
 
 def _app_lacks(app: App, installation: Installation, need: Need) -> Verdict:
@@ -360,7 +389,7 @@ def _with_expiry(verdict: Verdict, now: datetime) -> Verdict:
         return verdict
     if verdict.expires_at - now > EXPIRING_WITHIN:
         return verdict
-    warnings = () if verdict.code is VerdictCode.VALID else (verdict.code,)
+    warnings = () if verdict.code is VerdictCode.VALID else (verdict.code, *verdict.warnings)
     fix = "Make a new one now and replace it under Settings."
     return replace(
         verdict,

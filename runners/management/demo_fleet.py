@@ -5,18 +5,16 @@ Interface code for `manage.py demo`: it calls the domain as a person would, and 
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.db import transaction
 from django.db.models import Count
 
-from runners import audit, credentials, enrolment, lifecycle, scopes, wiring
-from runners.access import Role, grant_role
+from runners import credentials, enrolment, members, pool_policy, scopes, wiring
+from runners.access import Role
 from runners.audit import Actor
 from runners.github.client import GitHubClient
 from runners.models import Credential, Host, Job, Pool, Runner, Scope
@@ -129,34 +127,30 @@ def seed(*, github_url: str, token: str, now: datetime) -> Scope:
     scope = Scope.objects.filter(credential=credential).first()
     if scope is None:
         scope = scopes.add_scope(web_url, credential=credential, by=ACTOR, now=now)
-    elif scope.web_url != web_url:
-        Scope.objects.filter(pk=scope.pk).update(web_url=web_url)
-        scope.refresh_from_db()
+    else:
+        scopes.move_scope(scope, web_url, by=ACTOR, now=now)
     for pool in POOLS:
         _pool(pool, scope, now=now)
     return scope
 
 
-def connect_webhook(scope: Scope, *, github: GitHubClient, address: str) -> None:
+def connect_webhook(scope: Scope, *, github: GitHubClient, address: str, now: datetime) -> None:
     """Have the stand-in post its jobs to `address`, signed with a secret made for it."""
-    secret = secrets.token_urlsafe(32)
     path = path_of(scope)
     for hook in github.list_webhooks(path).items:
         github.delete_webhook(path, hook.id)
-    Scope.objects.filter(pk=scope.pk).update(
-        webhook_secret_encrypted=wiring.vault().encrypt(secret)
-    )
+    secret = scopes.make_webhook_secret(scope, vault=wiring.vault(), by=ACTOR, now=now)
     github.create_webhook(path, url=address, secret=secret, events=WEBHOOK_EVENTS)
 
 
-def people(password: str) -> list[str]:
+def people(password: str, *, now: datetime) -> list[str]:
     """Make one user a role, named like it, all with this password; returns the names."""
     for role in Role:
-        user, _ = User.objects.get_or_create(username=role.value)
+        known = User.objects.filter(username=role.value).first()
+        user = known or members.create(role.value, "", role, by=ACTOR, now=now)
         if not user.check_password(password):
-            user.set_password(password)
-            user.save()
-        grant_role(user, role)
+            members.set_password(user, password, by=ACTOR, now=now)
+        members.set_role(user, role, by=ACTOR, now=now)
     return [role.value for role in Role]
 
 
@@ -197,8 +191,7 @@ def _credential(api_url: str, token: str, *, vault: Vault, now: datetime) -> Cre
             name=CREDENTIAL_NAME, kind=Credential.Kind.TOKEN, secret=token, api_url=api_url
         )
         return credentials.create(new, vault=vault, by=ACTOR, now=now)
-    if known.api_url != api_url:
-        Credential.objects.filter(pk=known.pk).update(api_url=api_url)
+    credentials.move(known, api_url, by=ACTOR, now=now)
     credentials.replace_secret(known, token, vault=vault, by=ACTOR, now=now)
     return known
 
@@ -206,15 +199,13 @@ def _credential(api_url: str, token: str, *, vault: Vault, now: datetime) -> Cre
 def _pool(pool: DemoPool, scope: Scope, *, now: datetime) -> None:
     if Pool.objects.filter(name=pool.name).exists():
         return
-    with transaction.atomic():
-        row = Pool.objects.create(
-            name=pool.name,
-            scope=scope,
-            architecture=pool.architecture,
-            needs_gpu=pool.needs_gpu,
-            min_idle=pool.min_idle,
-            max_runners=pool.max_runners,
-            created_at=now,
-        )
-        row.labels.set(lifecycle.get_labels(("self-hosted", "linux", *pool.labels)))
-        audit.record(row, "pool.create", by=ACTOR, at=now)
+    policy = pool_policy.Policy(
+        name=pool.name,
+        scope=scope,
+        labels=("self-hosted", "linux", *pool.labels),
+        architecture=pool.architecture,
+        needs_gpu=pool.needs_gpu,
+        min_idle=pool.min_idle,
+        max_runners=pool.max_runners,
+    )
+    pool_policy.create(policy, by=ACTOR, now=now)

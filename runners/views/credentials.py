@@ -26,6 +26,7 @@ _LIST: Final = "settings/_credentials.html"
 _WORDS: Final[dict[str, str]] = {
     VerdictCode.VALID: "All granted",
     VerdictCode.TOO_BROAD: "Too broad",
+    VerdictCode.JOBS_UNSEEN: "Jobs unseen",
     VerdictCode.EXPIRING: "Expires soon",
     VerdictCode.UNKNOWN: "Unknown",
     VerdictCode.SCOPE_NOT_FOUND: "Scope not found",

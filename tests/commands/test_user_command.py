@@ -45,7 +45,11 @@ def test_role_is_changed_and_the_password_kept(manage, client):
     assert (role_of(user), user.password) == (Role.ADMIN, password)
     assert (done.out.strip(), again.data["changed"]) == ("ada is admin", False)
     events = Event.objects.order_by("pk").values_list("action", "was", "became")
-    assert list(events) == [("user.create", "", "viewer"), ("user.change", "viewer", "admin")]
+    assert list(events) == [
+        ("user.create", "", "viewer"),
+        ("user.password", "", ""),
+        ("user.role", "viewer", "admin"),
+    ]
 
 
 def test_password_is_replaced_and_written_in_no_event(manage, client):
@@ -84,3 +88,21 @@ def test_keeping_the_password_of_nobody_is_exit_code_three(manage):
 def test_unknown_role_is_refused(manage):
     assert create(manage, "--role", "king").code == 1
     assert not User.objects.exists()
+
+
+def test_last_admin_stays_one(manage):
+    create(manage, "--role", "admin")
+
+    done = create(manage, "--role", "viewer", "--keep-password", stdin="")
+
+    assert (done.code, role_of(User.objects.get())) == (1, Role.ADMIN)
+
+
+def test_address_is_changed_and_a_wrong_one_refused(manage):
+    create(manage)
+
+    good = create(manage, "--email", "ada@example.com", "--keep-password", "--json", stdin="")
+    bad = create(manage, "--email", "nonsense", "--keep-password", stdin="")
+
+    assert (good.data["changed"], bad.code) == (True, 1)
+    assert User.objects.get().email == "ada@example.com"

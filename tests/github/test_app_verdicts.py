@@ -61,6 +61,32 @@ def test_app_with_its_permission_is_valid(
     assert f"{permission}: write" in verdict.seen
 
 
+def test_app_that_may_not_read_jobs_is_usable_and_told_so(
+    make_client: MakeClient, world: World, pem: str
+) -> None:
+    app_world(world, {"organization_self_hosted_runners": "write", "metadata": "read"})
+
+    verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, 7)), ORG)
+    assert verdict.code is VerdictCode.JOBS_UNSEEN
+    assert verdict.usable
+    assert "jobs" in verdict.message
+    assert '"Actions: read" on the App\'s page' in verdict.fix
+    assert verdict.warnings == ()
+
+
+def test_app_whose_right_to_read_jobs_is_not_accepted_is_told_where(
+    make_client: MakeClient, world: World, pem: str
+) -> None:
+    held = {"administration": "write", "contents": "write"}
+    app_world(world, held | {"actions": "read"}, held)
+
+    verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, 7)), REPO)
+    assert verdict.code is VerdictCode.JOBS_UNSEEN
+    assert "accepts" in verdict.fix
+    assert "https://" in verdict.fix
+    assert verdict.warnings == (VerdictCode.TOO_BROAD,)
+
+
 def test_app_without_its_permission_is_told_where_to_add_it(
     make_client: MakeClient, world: World, pem: str
 ) -> None:
@@ -114,7 +140,8 @@ def test_suspended_installation_is_named(make_client: MakeClient, world: World, 
 def test_app_with_more_than_it_needs_is_too_broad(
     make_client: MakeClient, world: World, pem: str
 ) -> None:
-    app_world(world, {"administration": "write", "contents": "write", "issues": "read"})
+    held = {"administration": "write", "actions": "read", "contents": "write", "issues": "read"}
+    app_world(world, held)
 
     verdict = check_credential(make_client(auth=AppAuth("Iv23abc", pem, 7)), REPO)
     assert verdict.code is VerdictCode.TOO_BROAD

@@ -242,10 +242,15 @@ def test_enterprise_needs_a_classic_token(make_client: MakeClient, token: str) -
 
 @pytest.mark.parametrize("code", list(VerdictCode))
 def test_every_verdict_has_its_place(code: VerdictCode) -> None:
-    usable = {VerdictCode.VALID, VerdictCode.TOO_BROAD, VerdictCode.EXPIRING}
+    usable = {
+        VerdictCode.VALID,
+        VerdictCode.TOO_BROAD,
+        VerdictCode.JOBS_UNSEEN,
+        VerdictCode.EXPIRING,
+    }
 
     assert Verdict(code, "x").usable is (code in usable)
-    assert (Verdict(code, "x").severity > 2) is (code not in usable)
+    assert (Verdict(code, "x").severity > 3) is (code not in usable)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_scope_that_does_not_exist_is_not_found(connect: Connect) -> None:
 
 
 def test_app_verdicts_follow_its_installation(sim: Simulator, connect: Connect) -> None:
-    good = {"organization_self_hosted_runners": "write", "metadata": "read"}
+    good = {"organization_self_hosted_runners": "write", "metadata": "read", "actions": "read"}
     auth = app(sim, permissions=good)
     client = connect(auth)
     assert check_credential(client, ORG).code is VerdictCode.VALID

@@ -36,7 +36,7 @@ class Command(BaseCommand):
         with cli.exit_codes():
             owner = cli.find_credential(credential)
             known = Scope.objects.filter(
-                web_url__iexact=scopes.tidy_web_url(url), credential=owner
+                web_url__iexact=scopes.read_web_url(url)[1], credential=owner
             ).first()
             scope = known or scopes.add_scope(
                 url,

@@ -10,14 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from django.contrib.auth.models import User
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 
-from runners import audit, wiring
-from runners.access import Role, grant_role, role_of
-from runners.errors import InvalidRequest
+from runners import members, wiring
+from runners.access import Role
 from runners.management import cli
 
 
@@ -52,41 +49,20 @@ class Command(BaseCommand):
             password = ""
             if not keep_password:
                 password = cli.read_secret(password_file, f"Password of {name}: ")
-            user = known or User(username=name)
-            user.email = email or user.email
-            _check(user, password)
-            changed = _save(user, Role(role), password, new=known is None)
+            changed = _save(known, name, email, Role(role), password)
         line = f"{name} is {role}" if changed else f"{name} was {role} already"
         cli.say(self, json, {"user": name, "role": role, "changed": changed}, [line])
 
 
-def _check(user: User, password: str) -> None:
-    """Raises InvalidRequest in Django's words, which never repeat the password."""
-    try:
-        user.full_clean(exclude=["password"])
-        if password:
-            validate_password(password, user)
-    except ValidationError as error:
-        raise InvalidRequest(" ".join(error.messages)) from error
-
-
-def _save(user: User, role: Role, password: str, *, new: bool) -> bool:
-    """Store what changed, with its event; False when nothing did."""
-    was = "" if new else (role_of(user) or "")
-    if not password and was == role and not new:
-        return False
+def _save(known: User | None, name: str, email: str, role: Role, password: str) -> bool:
+    """Store what changed, all or none; False when nothing did."""
+    by, now = cli.actor(), wiring.now()
     with transaction.atomic():
+        user = known or members.create(name, email, role, by=by, now=now)
+        changes: list[object] = [known is None]
+        if email:
+            changes.append(members.set_email(user, email, by=by, now=now))
         if password:
-            user.set_password(password)
-        user.save()
-        grant_role(user, role)
-        audit.record(
-            user,
-            "user.create" if new else "user.change",
-            by=cli.actor(),
-            at=wiring.now(),
-            was=was,
-            became=role,
-            detail={"password": bool(password)},
-        )
-    return True
+            changes.append(members.set_password(user, password, by=by, now=now))
+        changes.append(members.set_role(user, role, by=by, now=now))
+    return any(changes)

@@ -74,7 +74,7 @@ class Command(BaseCommand):
         if not self._wait(supervisor, web, self._web_answers):
             return
         password = self._password()
-        names = demo_fleet.people(password)
+        names = demo_fleet.people(password, now=wiring.now())
         self._seed()
         for host in HOSTS:
             supervisor.start(self._agent(host))
@@ -174,7 +174,7 @@ class Command(BaseCommand):
         scope = demo_fleet.seed(github_url=self.github_url, token=token, now=wiring.now())
         with wiring.github_client(scope) as github:
             address = f"{self.web_url}/webhooks/{scope.pk}/"
-            demo_fleet.connect_webhook(scope, github=github, address=address)
+            demo_fleet.connect_webhook(scope, github=github, address=address, now=wiring.now())
 
     def _password(self) -> str:
         """The one password of all demonstration users, made once."""
