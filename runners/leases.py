@@ -38,6 +38,32 @@ def release(name: str, owner: str) -> None:
     Lease.objects.filter(name=name, owner=owner).delete()
 
 
+def free_dead(now: datetime) -> list[str]:
+    """Give back the leases that ran out, and those of processes of this machine that are gone.
+
+    Returns their names. A process of another machine is believed to live until its lease ends.
+    """
+    freed = []
+    for lease in Lease.objects.order_by("name"):
+        over = lease.expires_at <= now or _is_gone(lease.owner)
+        if over and Lease.objects.filter(pk=lease.pk, owner=lease.owner).delete()[0]:
+            freed.append(lease.name)
+    return freed
+
+
+def _is_gone(owner: str) -> bool:
+    machine, _, process = owner.rpartition(":")
+    if machine != socket.gethostname() or not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False  # it lives, as somebody else's
+    return False
+
+
 def this_process() -> str:
     """The owner's name of this process: its machine and process id."""
     return f"{socket.gethostname()}:{os.getpid()}"

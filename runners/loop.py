@@ -44,6 +44,7 @@ def recurring(*, reconcile_seconds: int, reconcile_active_seconds: int) -> tuple
         ),
         Recurring("runners.tasks.sweep_hosts", moving_seconds=10, quiet_seconds=10),
         Recurring("runners.tasks.top_up_pools", moving_seconds=5, quiet_seconds=5),
+        Recurring("runners.tasks.replace_failed", moving_seconds=5, quiet_seconds=5),
         Recurring("runners.tasks.close_failed", moving_seconds=60, quiet_seconds=60),
     )
 

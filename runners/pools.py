@@ -9,11 +9,11 @@ from datetime import datetime
 
 from django.db import transaction
 
-from runners import audit, fleet, lifecycle, scaling
+from runners import audit, fleet, lifecycle, recovery, scaling
 from runners.audit import Actor
 from runners.errors import InvalidRequest, NoCapacity, Quiesced
 from runners.models import Event, Pool, Runner
-from runners.states import DisplayState
+from runners.states import DisplayState, RunnerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ def supply(pools: list[Pool], *, now: datetime, closed: str = "") -> list[scalin
     rows = Runner.objects.with_display_state(now).display_by_pool(counts)
     for pool_id, display in rows:
         counts[pool_id][display] += 1
+    deprecated = _without_newer_version(pools)
     return [
         scaling.PoolSupply(
             pool_id=pool.pk,
@@ -63,15 +64,37 @@ def supply(pools: list[Pool], *, now: datetime, closed: str = "") -> list[scalin
             idle=counts[pool.pk][DisplayState.IDLE],
             starting=counts[pool.pk][DisplayState.STARTING],
             busy=counts[pool.pk][DisplayState.BUSY],
-            held_back=closed.rstrip(".") or _held_back(pool, now),
+            held_back=closed.rstrip(".") or _held_back(pool, now) or deprecated.get(pool.pk, ""),
         )
         for pool in pools
     ]
 
 
+def _without_newer_version(pools: list[Pool]) -> dict[int, str]:
+    """Pools whose last runner's version GitHub refused, while it offers none that is newer.
+
+    Looks only at pools whose starts fail; those are few.
+    """
+    why: dict[int, str] = {}
+    for pool in pools:
+        if not pool.consecutive_failures:
+            continue
+        last = (
+            Runner.objects.filter(pool=pool, state=RunnerState.FAILED)
+            .select_related("host")
+            .order_by("-state_changed_at")
+            .first()
+        )
+        if last is not None and (words := recovery.no_newer_version(last)):
+            why[pool.pk] = words
+    return why
+
+
 def _held_back(pool: Pool, now: datetime) -> str:
     if pool.paused_at is not None:
         return f"paused{f', {pool.paused_reason}' if pool.paused_reason else ''}"
+    if pool.quarantined_at is not None:
+        return f"quarantined after {pool.consecutive_failures} failures, until it is released"
     if pool.scope.github_unknown_since is not None:
         return "GitHub can't be reached"
     if pool.backoff_until is not None and pool.backoff_until > now:
@@ -108,11 +131,17 @@ def pause(pool: Pool, *, by: Actor, reason: str, now: datetime) -> Event | None:
 
 
 def resume(pool: Pool, *, by: Actor, reason: str, now: datetime) -> Event | None:
-    """Let the pool start runners again; clears its back-off. Resuming a running pool changes
-    nothing."""
+    """Let the pool start runners again; clears its back-off and quarantine.
+
+    Resuming a running pool changes nothing (None).
+    """
     with transaction.atomic():
         if not Pool.objects.filter(pk=pool.pk, paused_at__isnull=False).update(
-            paused_at=None, paused_reason="", backoff_until=None, consecutive_failures=0
+            paused_at=None,
+            paused_reason="",
+            backoff_until=None,
+            quarantined_at=None,
+            consecutive_failures=0,
         ):
             return None
         return audit.record(

@@ -88,6 +88,7 @@ class GitHubStatus(TextChoices):
 class DisplayState(TextChoices):
     """The one word a person sees for a runner, most urgent meaning first when sorted by `ORDER`."""
 
+    QUARANTINED = "quarantined", "Quarantined"
     LOST = "lost", "Lost"
     FAILED = "failed", "Failed"
     OFFLINE = "offline", "Offline"
@@ -102,6 +103,7 @@ class DisplayState(TextChoices):
 ORDER: Final[dict[DisplayState, int]] = {state: index for index, state in enumerate(DisplayState)}
 
 TONE: Final[dict[DisplayState, str]] = {
+    DisplayState.QUARANTINED: "bad",
     DisplayState.LOST: "bad",
     DisplayState.FAILED: "bad",
     DisplayState.OFFLINE: "bad",
@@ -119,6 +121,7 @@ class HostState(TextChoices):
 
     OFFLINE = "offline", "Offline"
     LATE = "late", "Late"
+    QUARANTINED = "quarantined", "Quarantined"
     ENROLLING = "enrolling", "Waiting for first heartbeat"
     CORDONED = "cordoned", "Cordoned"
     ONLINE = "online", "Online"
@@ -128,6 +131,7 @@ class HostState(TextChoices):
 HOST_TONE: Final[dict[HostState, str]] = {
     HostState.OFFLINE: "bad",
     HostState.LATE: "warn",
+    HostState.QUARANTINED: "bad",
     HostState.ENROLLING: "start",
     HostState.CORDONED: "warn",
     HostState.ONLINE: "ok",
@@ -140,7 +144,7 @@ class RunnerFacts:
     """The three columns, reduced to what the display depends on.
 
     `host_silent`: the host's heartbeat is past `offline_after`, so what it said last is no longer
-    known.
+    known. `quarantined`: it crashed too often in a row to be replaced once more.
     """
 
     state: RunnerState
@@ -148,6 +152,7 @@ class RunnerFacts:
     github_status: GitHubStatus
     github_busy: bool
     host_silent: bool
+    quarantined: bool = False
 
 
 def is_busy(facts: RunnerFacts) -> bool:
@@ -157,6 +162,8 @@ def is_busy(facts: RunnerFacts) -> bool:
 
 def display_state(facts: RunnerFacts) -> DisplayState:
     """Return the word for these facts; unknown facts never read as good ones."""
+    if facts.state == RunnerState.FAILED and facts.quarantined:
+        return DisplayState.QUARANTINED
     if facts.state in (RunnerState.REMOVED, RunnerState.REMOVING, RunnerState.FAILED):
         return DisplayState(facts.state.value)
     if facts.host_silent:

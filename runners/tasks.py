@@ -20,6 +20,7 @@ from runners import (
     packages,
     pools,
     reconcile,
+    recovery,
     registration,
     wiring,
 )
@@ -182,6 +183,16 @@ def top_up_pools() -> str:
         return str(pools.top_up(now=wiring.now(), by=Actor.system("pools")))
     finally:
         leases.release("top-up", leases.this_process())
+
+
+def replace_failed() -> str:
+    """Start the replacements that are due, one process at a time."""
+    if not leases.acquire("replace", leases.this_process(), LEASE_SECONDS, wiring.now()):
+        return "another one is at it"
+    try:
+        return str(recovery.replace_due(now=wiring.now(), by=Actor.system("recovery")))
+    finally:
+        leases.release("replace", leases.this_process())
 
 
 def _refresh_packages(scope: Scope, github: RunnerRegistry) -> None:

@@ -55,6 +55,7 @@ class HostQuerySet(QuerySet["Host"]):
                 When(last_seen_at__isnull=True, then=Value(HostState.ENROLLING.value)),
                 When(offline_after__lte=now, then=Value(HostState.OFFLINE.value)),
                 When(late_after__lte=now, then=Value(HostState.LATE.value)),
+                When(quarantined_at__isnull=False, then=Value(HostState.QUARANTINED.value)),
                 When(cordoned_at__isnull=False, then=Value(HostState.CORDONED.value)),
                 default=Value(HostState.ONLINE.value),
                 output_field=models.CharField(),
@@ -166,6 +167,8 @@ class Host(models.Model):
             return HostState.OFFLINE
         if self.late_after is not None and self.late_after <= now:
             return HostState.LATE
+        if self.quarantined_at is not None:
+            return HostState.QUARANTINED
         return HostState.CORDONED if self.cordoned_at is not None else HostState.ONLINE
 
 

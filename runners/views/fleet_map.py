@@ -25,6 +25,7 @@ _SLOT_GLYPH: Final = {
     DisplayState.OFFLINE: "x",
     DisplayState.LOST: "x",
     DisplayState.FAILED: "bang",
+    DisplayState.QUARANTINED: "bang",
 }
 
 

@@ -26,7 +26,9 @@ from tests.factories import NOW, HostFactory, ScopeFactory
 
 COMBINATIONS = [
     RunnerFacts(*each)
-    for each in product(RunnerState, Phase, GitHubStatus, (False, True), (False, True))
+    for each in product(
+        RunnerState, Phase, GitHubStatus, (False, True), (False, True), (False, True)
+    )
 ]
 OVER = (RunnerState.REMOVED, RunnerState.REMOVING, RunnerState.FAILED)
 
@@ -54,6 +56,7 @@ def test_filter_annotation_and_display_state_agree_on_every_combination():
             phase=facts.phase,
             github_status=facts.github_status,
             github_busy=facts.github_busy,
+            quarantined_at=NOW if facts.quarantined else None,
             created_at=NOW,
         )
         for number, facts in enumerate(COMBINATIONS)
@@ -62,7 +65,7 @@ def test_filter_annotation_and_display_state_agree_on_every_combination():
     rows = Runner.objects.with_display_state(NOW).order_by("pk")
     filtered = list(rows.values_list(F("display"), flat=True))
 
-    assert len(filtered) == 6 * 11 * 4 * 2 * 2
+    assert len(filtered) == 6 * 11 * 4 * 2 * 2 * 2
     assert filtered == [display_state(facts).value for facts in COMBINATIONS]
     assert filtered == [runner.display_at(NOW).value for runner in rows.select_related("host")]
     urgencies = Runner.objects.with_urgency(NOW).order_by("pk").values_list(F("urgency"), flat=True)
@@ -71,7 +74,17 @@ def test_filter_annotation_and_display_state_agree_on_every_combination():
 
 @pytest.mark.parametrize("state", OVER)
 def test_state_at_its_end_is_what_a_person_sees_whatever_else_is_said(state):
-    assert {display_state(facts) for facts in where(state=state)} == {DisplayState(state.value)}
+    seen = {display_state(facts) for facts in where(state=state, quarantined=False)}
+
+    assert seen == {DisplayState(state.value)}
+
+
+def test_failed_runner_that_crashed_too_often_is_quarantined_and_no_other_is():
+    quarantined = [
+        facts for facts in COMBINATIONS if display_state(facts) == DisplayState.QUARANTINED
+    ]
+
+    assert quarantined == where(state=RunnerState.FAILED, quarantined=True)
 
 
 @pytest.mark.parametrize("state", [state for state in RunnerState if state not in OVER])

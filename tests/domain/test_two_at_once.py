@@ -16,11 +16,12 @@ import pytest
 from django.db import connection, connections
 from django_q.models import OrmQ
 
-from runners import enrolment, heartbeat, jobs, lifecycle, runner_log
+from runners import enrolment, heartbeat, jobs, lifecycle, recovery, runner_log
 from runners.errors import FleetError, Gone, NoCapacity, StaleState
 from runners.host_facts import Facts
 from runners.lifecycle import Order
 from runners.models import Event, Host, Job, Label, Runner, RunnerLog
+from runners.recovery import Replaced
 from runners.states import RunnerState
 from tests.domain.messages import POLICY, as_told, entry, report
 from tests.domain.test_jobs import DONE, QUEUED, RUNNING, WAITING
@@ -97,6 +98,16 @@ def test_one_writer_moves_a_runner_and_the_others_are_stale(ada):
     assert len(succeeded(moved)) == Event.objects.count() == OrmQ.objects.count() == 1
     assert kinds(moved) == {StaleState}
     assert Host.objects.get().wanted_version == 1
+
+
+def test_failed_runner_is_replaced_once(ada):
+    host = HostFactory(slots=10)
+    failed = RunnerFactory(host=host, failed=True, replace_at=NOW)
+
+    done = at_once(lambda _: recovery.replace_due(now=NOW, by=ada))
+
+    assert sum(len(each.started) for each in done if isinstance(each, Replaced)) == 1
+    assert Runner.objects.filter(replaces=failed).count() == 1
 
 
 def test_code_makes_one_host(ada):
