@@ -127,7 +127,7 @@ class Server:
 
     def request(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """One POST through the real routes and views; status 0 when the web was killed in it."""
-        found = resolve(path)
+        found = resolve(path, "runners.api.urls")
         request = self._requests.post(
             path, data=body, content_type="application/json", headers=dict(headers)
         )

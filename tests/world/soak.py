@@ -25,7 +25,10 @@ PERSONS = ("user", "cli")
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, how big, how rough. `quiet_hours` is what the fleet gets to settle at the end."""
+    """How long, how big, how rough. `quiet_hours` is what the fleet gets to settle at the end.
+
+    `beat_seconds` is the pace of the loop: slower than in production, which is harder on the fleet.
+    """
 
     hours: float
     hosts: int
@@ -33,11 +36,12 @@ class Plan:
     faults: int
     seed: int = 0
     quiet_hours: float = 3.0
+    beat_seconds: float = 10.0
     check_every: int = 20
 
 
 SMALL = Plan(hours=10, hosts=6, jobs=150, faults=110)
-FULL = Plan(hours=7 * 24, hosts=20, jobs=5000, faults=1500)
+FULL = Plan(hours=7 * 24, hosts=20, jobs=5000, faults=1500, beat_seconds=15)
 
 
 @dataclass
@@ -115,7 +119,7 @@ class Report:
 def run(plan: Plan) -> Report:
     """Play the plan on an empty database."""
     began = time.monotonic()
-    with World(seed=plan.seed) as world:
+    with World(seed=plan.seed, beat_seconds=plan.beat_seconds) as world:
         pools = _fleet(world, plan)
         world.advance(300)
         struck = Faults(world)

@@ -85,8 +85,11 @@ class JobEnd:
 class World:
     """Make it, enter it, add machines and pools, then `advance`."""
 
-    def __init__(self, seed: int = 0, *, limits: Limits | None = None) -> None:
+    def __init__(
+        self, seed: int = 0, *, limits: Limits | None = None, beat_seconds: float = 5.0
+    ) -> None:
         self.seed = seed
+        self._beat_seconds = beat_seconds
         self.random = random.Random(seed)
         self.agenda = Agenda()
         self.server = Server(self.time)
@@ -110,7 +113,7 @@ class World:
             worker_silent_seconds=settings.FLEET_WORKER_SILENT_SECONDS,
         )
         self._beat_at = self.time()
-        self._beat_pace = float(settings.FLEET_LOOP_SECONDS)
+        self._beat_pace = beat_seconds
         self._seen = (0, 0)
         self._polled_revision = -1
         self._heard_at = 0.0
@@ -311,7 +314,7 @@ class World:
             self._loop.step(self.now())
         quiet = self._news() == self._seen
         self._seen = self._news()
-        first = float(settings.FLEET_LOOP_SECONDS)
+        first = self._beat_seconds
         self._beat_pace = min(self._beat_pace * 1.6, QUIET_MOST_SECONDS) if quiet else first
         self._beat_at = self.time() + self._beat_pace
 
@@ -320,7 +323,7 @@ class World:
 
     def _hurry(self) -> None:
         """Something changed since the last beat: the next one comes at its usual time."""
-        first = float(settings.FLEET_LOOP_SECONDS)
+        first = self._beat_seconds
         if self._news() != self._seen and self._beat_at > self.time() + first:
             self._beat_at, self._beat_pace = self.time() + first, first
 
