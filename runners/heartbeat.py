@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from runners import audit, conclusions, fleet, tokens
 from runners.agent_messages import (
@@ -204,9 +204,23 @@ def _update_host(host: Host, token: str, report: Report, *, policy: Policy, now:
             "next_token_sha256": "",
             "token_rotation_asked_at": None,
         }
-    came_back = host.offline_noted_at is not None or host.last_seen_at is None
-    if came_back:
-        changed["offline_noted_at"] = None
+    if host.offline_noted_at is not None or host.last_seen_at is None:
+        _come_back(host, changed, now=now)
+    else:
+        Host.objects.filter(pk=host.pk).update(**changed)
+    for name, value in changed.items():
+        setattr(host, name, value)
+
+
+def _come_back(host: Host, changed: dict[str, object], *, now: datetime) -> None:
+    """Write the heartbeat that ends a silence, and tell of it once, both or neither."""
+    changed["offline_noted_at"] = None
+    row = Host.objects.filter(pk=host.pk)
+    with transaction.atomic():
+        away = Q(offline_noted_at__isnull=False) | Q(last_seen_at__isnull=True)
+        if not row.filter(away).update(**changed):
+            row.update(**changed)  # the same heartbeat came twice at once, and the other one told
+            return
         audit.record(
             host,
             "host.online",
@@ -215,9 +229,6 @@ def _update_host(host: Host, token: str, report: Report, *, policy: Policy, now:
             was="offline" if host.last_seen_at else "enrolled",
             became="online",
         )
-    Host.objects.filter(pk=host.pk).update(**changed)
-    for name, value in changed.items():
-        setattr(host, name, value)
 
 
 def _leftover_columns(host: Host, there: tuple[Leftover, ...]) -> dict[str, object]:
