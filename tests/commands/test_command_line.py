@@ -22,9 +22,13 @@ COMMANDS = [
     "issue_host_token",
     "provision",
     "reconcile",
+    "remove_credential",
+    "remove_scope",
     "retire_host",
     "rotate_secrets",
+    "runner_group",
     "uncordon",
+    "webhook_secret",
 ]
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "commands.md"
 TOKEN = "ghp_" + "kX9w" * 9

@@ -8,9 +8,11 @@ JSON: `{"credential", "kind", "changed"}`.
 from __future__ import annotations
 
 from argparse import SUPPRESS
+from datetime import date
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 
 from runners import credentials, wiring
 from runners.github.redact import redact
@@ -34,6 +36,12 @@ class Command(BaseCommand):
         parser.add_argument("--app-id", default="", help="client ID (or App ID) of the GitHub App")
         parser.add_argument("--installation-id", type=cli.between(1, 2**53))
         parser.add_argument("--replace", action="store_true", help="new secret, same credential")
+        parser.add_argument(
+            "--replace-by",
+            type=date.fromisoformat,
+            metavar="YYYY-MM-DD",
+            help="when an App's key is due to be replaced, by your own rule",
+        )
         cli.add_json(parser)
 
     def handle(
@@ -47,6 +55,7 @@ class Command(BaseCommand):
         app_id: str,
         installation_id: int | None,
         replace: bool,
+        replace_by: date | None,
         json: bool,
         **options: object,
     ) -> None:
@@ -56,7 +65,7 @@ class Command(BaseCommand):
                 "standard input or with --secret-file. If that was one, make a new one.",
                 returncode=cli.ExitCode.USAGE,
             )
-        with cli.exit_codes():
+        with cli.exit_codes(), transaction.atomic():
             known = cli.find_credential(name) if replace else None
             secret = cli.read_secret(secret_file, f"Secret of {name}: ")
             now, vault, by = wiring.now(), wiring.vault(), cli.actor()
@@ -73,6 +82,8 @@ class Command(BaseCommand):
                     installation_id=installation_id,
                 )
                 credential = credentials.create(new, vault=vault, by=by, now=now)
+            if replace_by is not None:
+                credentials.set_replace_by(credential, replace_by, by=by, now=now)
         cli.say(
             self,
             json,

@@ -1,0 +1,51 @@
+"""List the runner groups a scope may use, or choose the one that its new runners join.
+
+Exit codes: 0 done (or was so already), 1 refused, 2 wrong arguments, 3 no such scope, 4 GitHub
+could not be asked, 5 database. JSON: `{"scope", "group", "groups", "changed"}`, a group being
+`{"id", "name"}`.
+"""
+
+from __future__ import annotations
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from runners import scopes, wiring
+from runners.management import cli
+from runners.models import Scope
+
+
+class Command(BaseCommand):
+    help = "List GitHub's runner groups for a scope, or choose one."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("scope", metavar="SCOPE")
+        parser.add_argument("--choose", metavar="NAME", default="", help="a group's name or id")
+        cli.add_json(parser)
+
+    def handle(self, *, scope: str, choose: str, json: bool, **options: object) -> None:
+        with cli.exit_codes():
+            found = cli.find_scope(scope)
+            with wiring.github_client(found) as github:
+                choice = scopes.runner_groups(found, github=github)
+            changed = bool(choose) and _choose(found, choice, choose)
+        groups = [{"id": number, "name": name} for number, name in choice.groups]
+        chosen = {"id": found.runner_group_id, "name": found.runner_group_name}
+        data = {"scope": found.slug, "group": chosen, "groups": groups, "changed": changed}
+        lines = [
+            f"{'*' if number == found.runner_group_id else ' '} {name} (#{number})"
+            for number, name in choice.groups
+        ]
+        cli.say(self, json, data, [*lines, *([choice.problem] if choice.problem else [])])
+
+
+def _choose(scope: Scope, choice: scopes.GroupChoice, wish: str) -> bool:
+    for number, name in choice.groups:
+        if wish in (name, str(number)):
+            event = scopes.set_runner_group(scope, number, name, by=cli.actor(), now=wiring.now())
+            return event is not None
+    code = cli.ExitCode.GITHUB if choice.problem else cli.ExitCode.REFUSED
+    names = ", ".join(name for _, name in choice.groups)
+    raise CommandError(
+        f"{scope.slug} has no runner group {wish!r}; it has {names}. {choice.problem}".strip(),
+        returncode=code,
+    )
