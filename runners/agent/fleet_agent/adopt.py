@@ -76,8 +76,8 @@ def adopt_runner(slot: Slot, journal: Journal) -> bool:
     """Adopt a slot whose runner was started, whether or not it still runs."""
     if slot.phase in COMING_UP:
         slot.phase = Phase.STARTING
-    if slot.phase is Phase.STOPPING:
-        slot.phase = Phase.LISTENING  # the server says again if it is to be stopped
+    if slot.phase is Phase.STOPPING:  # the server says again if it is to be stopped
+        slot.phase = Phase.EXITED if slot.exit_noted else Phase.LISTENING
     running = slot.runner is not None and slot.runner.alive()
     if running:
         journal.add("adopted", slot.runner_id)

@@ -64,8 +64,9 @@ def end_offset(directory: Path, prefix: str) -> int:
 
 @dataclass(frozen=True)
 class ConsoleEvent:
-    """One notable console line: when the keeper read it, and its text."""
+    """One notable console line: where it stands among them, when it was read, its text."""
 
+    offset: int
     at: str
     text: str
 
@@ -75,9 +76,10 @@ def read_events(directory: Path, offset: int) -> tuple[list[ConsoleEvent], int]:
     piece = read_from(directory, "events-", offset)
     whole, newline, _ = piece.data.rpartition(b"\n")
     events = []
-    for line in whole.decode("utf-8", errors="replace").splitlines():
-        at, tab, text = line.partition("\t")
+    start = at_byte = piece.next_offset - len(piece.data)
+    for line in whole.split(b"\n"):
+        at, tab, text = line.decode("utf-8", errors="replace").partition("\t")
         if tab:
-            events.append(ConsoleEvent(at, text))
-    start = piece.next_offset - len(piece.data)
+            events.append(ConsoleEvent(at_byte, at, text))
+        at_byte += len(line) + 1
     return events, start + len(whole) + len(newline)

@@ -319,6 +319,7 @@ class Crew:
         elif done.task == "stop":
             slot.phase, slot.reason, slot.job = Phase.GONE, "", None
             slot.cause = Cause.NONE
+            slot.save()  # first, so that a crash in between does not stop it once more
             self.journal.add("stopped", slot.runner_id)
             log.info("runner %d is stopped and its slot wiped", slot.runner_id)
         elif done.task == "clean-up":
@@ -337,6 +338,7 @@ class Crew:
         log.warning("%s of runner %d: %s", task, slot.runner_id, words)
         if task == "bring-up" and not isinstance(error, TryAgain):
             slot.phase = Phase.FAILED
+            slot.save()
             self.journal.add("failed", slot.runner_id, reason=words, cause=slot.cause.value)
             return
         if task == "bring-up" and slot.phase is Phase.STARTING:

@@ -42,7 +42,7 @@ def observe(slot: Slot, table: ProcessTable, journal: Journal, cpu: CpuWatch) ->
     A runner whose keeper is gone without a record of the end is left as it is when it still runs
     (see ``keeper_lost``).
     """
-    before = (slot.phase, slot.job, slot.exit_code, slot.runner_version)
+    before = (slot.phase, slot.job, slot.exit_code, slot.runner_version, slot.events_offset)
     read_console(slot, journal)
     ended, exit_code = read_exit_file(slot.directory)
     if not ended and slot.keeper is not None and not slot.keeper.alive():
@@ -51,7 +51,8 @@ def observe(slot: Slot, table: ProcessTable, journal: Journal, cpu: CpuWatch) ->
         note_exit(slot, exit_code, journal, cpu)
     elif slot.phase is not Phase.STOPPING:
         slot.phase = running_phase(slot, table)
-    return before != (slot.phase, slot.job, slot.exit_code, slot.runner_version)
+    after = (slot.phase, slot.job, slot.exit_code, slot.runner_version, slot.events_offset)
+    return before != after
 
 
 def keeper_lost(slot: Slot) -> bool:
@@ -76,22 +77,23 @@ def read_console(slot: Slot, journal: Journal) -> None:
     """Take in the notable console lines since the last time."""
     events, slot.events_offset = console.read_events(slot.directory.console, slot.events_offset)
     for event in events:
+        key = f"{slot.mark}:line:{event.offset}"
         if match := console.VERSION.search(event.text):
             slot.runner_version = match[1]
         elif match := console.COMPLETED.search(event.text):
             slot.job, slot.job_ended_at = None, time.monotonic()
-            journal.add("job-completed", slot.runner_id, job=match[1], result=match[2])
+            journal.add("job-completed", slot.runner_id, key=key, job=match[1], result=match[2])
         elif match := console.STARTED.search(event.text):
             slot.job = {"name": redact(match[1]), "started_at": event.at}
             slot.job_line_at = time.monotonic()
             slot.oom_kills = oom_kills()
-            journal.add("job-started", slot.runner_id, job=match[1])
+            journal.add("job-started", slot.runner_id, key=key, job=match[1])
         elif "Listening for Jobs" in event.text:
             slot.listening = True
         elif "Runner connect error" in event.text:
-            journal.add("connection-lost", slot.runner_id, line=event.text)
+            journal.add("connection-lost", slot.runner_id, key=key, line=event.text)
         elif "Runner reconnected" in event.text:
-            journal.add("reconnected", slot.runner_id)
+            journal.add("reconnected", slot.runner_id, key=key)
 
 
 def note_exit(slot: Slot, exit_code: int | None, journal: Journal, cpu: CpuWatch) -> None:
@@ -117,6 +119,7 @@ def note_exit(slot: Slot, exit_code: int | None, journal: Journal, cpu: CpuWatch
     journal.add(
         "exited",
         slot.runner_id,
+        key=exit_key(slot),
         exit_code=exit_code,
         reason=slot.reason,
         cause=slot.cause.value,
@@ -125,6 +128,12 @@ def note_exit(slot: Slot, exit_code: int | None, journal: Journal, cpu: CpuWatch
     log.info("runner %d ended: %s", slot.runner_id, slot.reason)
     if slot.phase is not Phase.STOPPING:
         slot.phase = Phase.EXITED
+
+
+def exit_key(slot: Slot) -> str:
+    """Return what the end of this very process is known by in the journal."""
+    process = f"{slot.runner.pid}.{slot.runner.ticks}" if slot.runner is not None else "unknown"
+    return f"{slot.mark}:exit:{process}"
 
 
 def proves_clean_end(slot: Slot, tail: str) -> bool:

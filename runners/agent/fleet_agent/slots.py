@@ -65,6 +65,7 @@ class Slot:
     package_name: str = ""
     job: JobReport | None = None
     listening: bool = False
+    exit_noted: bool = False
     record_lost: bool = False  # found again by its mark alone
     oom_kills: int | None = None  # the kernel's count when it started, or when its job did
     ending: Ending | None = None  # until the server has it
@@ -82,7 +83,6 @@ class Slot:
     job_ended_at: float = -1e9
     log_refused: bool = False
     cleaned: bool = False
-    exit_noted: bool = False
     started_at: float = 0.0
 
     @property
@@ -141,6 +141,7 @@ class Slot:
             "package_name": self.package_name,
             "job": self.job,
             "listening": self.listening,
+            "exit_noted": self.exit_noted,
             "record_lost": self.record_lost,
             "oom_kills": self.oom_kills,
             "ending": self.ending,
@@ -220,6 +221,7 @@ def load_slot(path: Path) -> Slot:
             package_name=take(source, "package_name", str),
             job=parse_job(job) if isinstance(job, dict) else None,
             listening=take(source, "listening", bool),
+            exit_noted=source.get("exit_noted") is True,
             record_lost=source.get("record_lost") is True,
             oom_kills=optional_int(source, "oom_kills"),
             ending=parse_ending(source.get("ending")),
