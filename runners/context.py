@@ -13,10 +13,12 @@ from django.db.models import Count, DateTimeField, F, Value
 from django.db.models.functions import Cast
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
+from runners import drift
 from runners.access import Role, may, role_of
-from runners.models import Credential, Fleet, Host, Job, Runner
+from runners.models import Credential, Drift, Fleet, Host, Job, Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ SECTIONS: Final = (
     ),
     Section("pool-list", "Pools", "layers", "p", ("pool-",)),
     Section("job-list", "Jobs", "square-chart-gantt", "j", ("job-",), "jobs", on_tabbar=True),
+    Section("drift-list", "Drift", "activity", "d", ("drift-", "countdown-"), "drift"),
     Section("event-list", "Audit log", "scroll-text", "l", ("event-",)),
     Section(
         "settings",
@@ -96,11 +99,11 @@ class Shell:
 
 
 class _Counted(TypedDict):
-    """A row of the one query of `_counts`; `since` and `words` are the fleet's."""
+    """A row of the one query of `_counts`; `at` and `words` are the fleet's."""
 
-    kind: str
+    what: str
     number: int
-    since: datetime
+    at: datetime
     words: str
 
 
@@ -157,25 +160,28 @@ def _shell(request: HttpRequest, role: Role | None) -> Shell:
 
 
 def _counts() -> tuple[dict[str, int], Quiesced | None]:
-    """Count runners, hosts and waiting jobs, and read the fleet's row, in one query."""
-    none = {"since": Cast(Value(None), DateTimeField()), "words": Value("")}
-    runners = Runner.objects.current().order_by().values(kind=Value("runners"), **none)
-    hosts = Host.objects.in_service().order_by().values(kind=Value("hosts"), **none)
+    """Count runners, hosts, waiting jobs and drift, and read the fleet's row, in one query."""
+    none = {"at": Cast(Value(None), DateTimeField()), "words": Value("")}
+    runners = Runner.objects.current().order_by().values(what=Value("runners"), **none)
+    hosts = Host.objects.in_service().order_by().values(what=Value("hosts"), **none)
     # Both conditions, so that the index of open jobs is used
     open_jobs = Job.objects.exclude(status=Job.Status.COMPLETED)
-    jobs = open_jobs.filter(status=Job.Status.QUEUED).order_by().values(kind=Value("jobs"), **none)
+    jobs = open_jobs.filter(status=Job.Status.QUEUED).order_by().values(what=Value("jobs"), **none)
+    lasting = Drift.objects.filter(drift.settled(timezone.now()), drift.ours())
+    drifts = lasting.order_by().values(what=Value("drift"), **none)
     held = Fleet.objects.filter(quiesced_at__isnull=False).values(
-        kind=Value("quiesced"), since=F("quiesced_at"), words=F("quiesced_reason")
+        what=Value("quiesced"), at=F("quiesced_at"), words=F("quiesced_reason")
     )
     union = runners.annotate(number=Count("pk")).union(
         hosts.annotate(number=Count("pk")),
         jobs.annotate(number=Count("pk")),
+        drifts.annotate(number=Count("pk")),
         held.annotate(number=Value(1)),
         all=True,
     )
     rows = cast(list[_Counted], list(union))
-    quiesced = [Quiesced(row["since"], row["words"]) for row in rows if row["kind"] == "quiesced"]
-    return {row["kind"]: row["number"] for row in rows}, quiesced[0] if quiesced else None
+    quiesced = [Quiesced(row["at"], row["words"]) for row in rows if row["what"] == "quiesced"]
+    return {row["what"]: row["number"] for row in rows}, quiesced[0] if quiesced else None
 
 
 def _tightest_budget() -> Budget | None:

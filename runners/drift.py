@@ -95,7 +95,8 @@ def _sync(
 
 def auto_kinds(whole: Fleet | None = None) -> frozenset[DriftKind]:
     """The kinds mended without asking: what a person chose, or the safe ones."""
-    chosen = (whole or fleet.get()).auto_fix
+    row = whole or Fleet.objects.filter(pk=fleet.ONLY).first()
+    chosen = row.auto_fix if row is not None else None
     return frozenset(SAFE) if chosen is None else frozenset(map(DriftKind, chosen))
 
 
@@ -123,9 +124,15 @@ def set_auto_kinds(kinds: Collection[DriftKind], *, by: Actor, now: datetime) ->
 def settled(now: datetime) -> Q:
     """Drift that lasted long enough to be shown: most mismatches are news under way."""
     rule = Q()
-    for kind, meaning in MEANINGS.items():
-        rule |= Q(kind=kind, since__lte=now - timedelta(seconds=meaning.settle_seconds))
+    for seconds in sorted({meaning.settle_seconds for meaning in MEANINGS.values()}):
+        kinds = [kind for kind, each in MEANINGS.items() if each.settle_seconds == seconds]
+        rule |= Q(kind__in=kinds, since__lte=now - timedelta(seconds=seconds))
     return rule
+
+
+def ours() -> Q:
+    """Drift that is ours to mend: everything but somebody else's runners nobody adopted."""
+    return ~Q(kind=DriftKind.FOREIGN) | Q(adopted_at__isnull=False)
 
 
 def ask_to_fix(rows: Iterable[Drift], *, by: Actor, reason: str, now: datetime) -> list[Event]:
@@ -139,8 +146,10 @@ def ask_to_fix(rows: Iterable[Drift], *, by: Actor, reason: str, now: datetime) 
             raise InvalidRequest(f"{row.name} is somebody else's runner. Adopt it first.")
     events = []
     with transaction.atomic():
+        Drift.objects.filter(pk__in=[row.pk for row in rows]).update(
+            fix_wanted_at=now, fix_error=""
+        )
         for row in rows:
-            Drift.objects.filter(pk=row.pk).update(fix_wanted_at=now, fix_error="")
             events.append(
                 audit.record(
                     row,

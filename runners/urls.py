@@ -5,8 +5,10 @@ from django.urls import include, path, reverse_lazy
 
 from runners import members as fleet_members
 from runners.views import (
+    countdowns,
     credentials,
     doctor,
+    drift,
     events,
     fleet,
     health,
@@ -28,6 +30,7 @@ runner = [
     path("", runners.runner_detail, name="runner-detail"),
     path("drain/", runners.runner_drain, name="runner-drain"),
     path("stop-drain/", runners.runner_stop_drain, name="runner-stop-drain"),
+    path("release/", runners.runner_release, name="runner-release"),
     path("deregister/", runners.runner_deregister, name="runner-deregister"),
     path("labels/", runners.runner_labels, name="runner-labels"),
     path("log/", runners.runner_log, name="runner-log"),
@@ -38,6 +41,7 @@ host = [
     path("", hosts.host_detail, name="host-detail"),
     path("cordon/", hosts.host_cordon, name="host-cordon"),
     path("uncordon/", hosts.host_uncordon, name="host-uncordon"),
+    path("release/", hosts.host_release, name="host-release"),
     path("drain/", hosts.host_drain, name="host-drain"),
     path("slots/", hosts.host_slots, name="host-slots"),
     path("rotate-token/", hosts.host_rotate_token, name="host-rotate-token"),
@@ -56,12 +60,22 @@ maintenance_round = [
     path("turns/<int:pk>/skip/", maintenance.maintenance_skip, name="maintenance-skip"),
 ]
 
+# /drift/
+drifts = [
+    path("", drift.drift_list, name="drift-list"),
+    path("fix/", drift.drift_fix, name="drift-fix"),
+    path("auto/", drift.drift_auto, name="drift-auto"),
+    path("ghosts/", drift.drift_ghosts, name="drift-ghosts"),
+    path("<int:pk>/adopt/", drift.drift_adopt, name="drift-adopt"),
+]
+
 # /pools/<name>/
 pool = [
     path("", pools.pool_detail, name="pool-detail"),
     path("edit/", pools.pool_edit, name="pool-edit"),
     path("pause/", pools.pool_pause, name="pool-pause"),
     path("resume/", pools.pool_resume, name="pool-resume"),
+    path("release/", pools.pool_release, name="pool-release"),
     path("remove/", pools.pool_remove, name="pool-remove"),
 ]
 
@@ -71,6 +85,9 @@ scope = [
     path("new/", scopes.scope_new, name="scope-new"),
     path("<int:pk>/", scopes.scope_detail, name="scope-detail"),
     path("<int:pk>/remove/", scopes.scope_remove, name="scope-remove"),
+    path("<int:pk>/group/", scopes.scope_group, name="scope-group"),
+    path("<int:pk>/webhook/", scopes.scope_webhook, name="scope-webhook"),
+    path("<int:pk>/webhook/remove/", scopes.scope_webhook_remove, name="scope-webhook-remove"),
 ]
 
 # /settings/credentials/
@@ -79,6 +96,8 @@ credential = [
     path("new/", credentials.credential_new, name="credential-new"),
     path("<int:pk>/replace/", credentials.credential_replace, name="credential-replace"),
     path("<int:pk>/check/", credentials.credential_check, name="credential-check"),
+    path("<int:pk>/replace-by/", credentials.credential_replace_by, name="credential-replace-by"),
+    path("<int:pk>/remove/", credentials.credential_remove, name="credential-remove"),
 ]
 
 # /settings/codes/
@@ -127,6 +146,8 @@ urlpatterns = [
     path("hosts/new/", onboarding.host_new, name="host-new"),
     path("hosts/<slug:name>/", include(host)),
     path("maintenance/", include(maintenance_round)),
+    path("drift/", include(drifts)),
+    path("countdowns/", countdowns.countdown_list, name="countdown-list"),
     path("fleet/quiesce/", quiesce.fleet_quiesce, name="fleet-quiesce"),
     path("fleet/resume/", quiesce.fleet_resume, name="fleet-resume"),
     path("pools/", pools.pool_list, name="pool-list"),

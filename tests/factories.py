@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, User
 from runners import tokens
 from runners.models import (
     Credential,
+    Drift,
     EnrolmentCode,
     Host,
     Job,
@@ -278,6 +279,36 @@ class JobFactory(factory.django.DjangoModelFactory):
     status = Job.Status.QUEUED
     queued_at = NOW - timedelta(minutes=1)
     seen_at = NOW
+
+
+class DriftFactory(factory.django.DjangoModelFactory):
+    """An offline ghost that lasts for an hour; `online` is what GitHub says of it."""
+
+    class Meta:
+        model = Drift
+
+    class Params:
+        online = False
+        foreign = factory.Trait(kind="foreign", wanted="Not ours")
+        leftover = factory.Trait(
+            kind="leftover",
+            scope=None,
+            host=factory.SubFactory("tests.factories.HostFactory"),
+            github_id=None,
+            github="",
+        )
+
+    kind = "ghost"
+    key = factory.Sequence(lambda n: f"github:{7000 + n}")
+    scope = factory.SubFactory(ScopeFactory)
+    github_id = factory.Sequence(lambda n: 7000 + n)
+    name = factory.Sequence(lambda n: f"left-behind-{n}")
+    wanted = "No such runner"
+    github = factory.LazyAttribute(lambda o: "Online" if o.online else "Offline")
+    detail = factory.LazyAttribute(
+        lambda o: {"online": o.online, "busy": False, "labels": "self-hosted"}
+    )
+    since = NOW - timedelta(hours=1)
 
 
 class EnrolmentCodeFactory(factory.django.DjangoModelFactory):

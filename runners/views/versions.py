@@ -19,6 +19,7 @@ from django.db.models import (
     Q,
     QuerySet,
     Subquery,
+    Sum,
     TextField,
     Value,
 )
@@ -26,7 +27,8 @@ from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest
 from django.utils import timezone
 
-from runners.models import Event, Host, Job, Runner, RunnerLog
+from runners import drift
+from runners.models import Drift, Event, Host, Job, Runner, RunnerLog, Scope
 from runners.states import GitHubStatus
 from runners.views.shared import version_of
 
@@ -61,6 +63,28 @@ def fleet_version(request: HttpRequest) -> str:
     return _digest(rows, _bucket(now))
 
 
+def drift_version(request: HttpRequest) -> str:
+    """The version of the drift page; "" when the user is gone."""
+    now = timezone.now()
+    rows = _user_row(request).annotate(
+        last_event=Subquery(Event.objects.order_by("-pk").values("pk")[:1]),
+        drift=_together(
+            Drift.objects.all(),
+            Count("pk"),
+            Max("pk"),
+            Max("fix_wanted_at"),
+            Count("pk", filter=~Q(fix_error="")),
+            Count("pk", filter=drift.settled(now)),
+        ),
+        scopes=_together(
+            Scope.objects.all(),
+            Count("pk", filter=Q(github_unknown_since__isnull=False)),
+            Sum("foreign_runners"),
+        ),
+    )
+    return _digest(rows, _bucket(now))
+
+
 def runner_version(request: HttpRequest, pk: int) -> str:
     """The version of one runner's page; "" when the user is gone."""
     now = timezone.now()
@@ -86,7 +110,7 @@ def _user_row(request: HttpRequest) -> QuerySet[User]:
     return User.objects.filter(pk=str(request.session[SESSION_KEY]), is_active=True)
 
 
-def _together(rows: QuerySet[M], *numbers: Count | Max) -> Subquery:
+def _together(rows: QuerySet[M], *numbers: Count | Max | Sum) -> Subquery:
     """These aggregates as one text, so that ten thousand rows are looked at once for all."""
     texts = [Cast(number, TextField()) for number in numbers]
     spaced = [part for text in texts for part in (text, Value(" "))]
