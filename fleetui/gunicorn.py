@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
 from typing import Any
+
+from gunicorn.workers.base import Worker
 
 from fleetui.env import CONFIGURATION_EXIT_CODE, ConfigurationError
 
@@ -43,3 +46,12 @@ logconfig_dict: dict[str, Any] = settings.LOGGING | {
         "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
     }
 }
+
+
+def post_worker_init(worker: Worker) -> None:
+    """Take what the process has loaded out of the garbage collector's rounds.
+
+    A full round over Django and us takes 40 ms, in the middle of somebody's page.
+    """
+    gc.collect()
+    gc.freeze()

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from django.contrib import messages
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -18,8 +19,7 @@ from runners import connecting, scopes, wiring
 from runners.connecting import CredentialRefused
 from runners.errors import FleetError
 from runners.forms.settings import RemoveForm, ScopeForm
-from runners.models import Credential, Event, Scope
-from runners.states import RunnerState
+from runners.models import Credential, Event, Pool, Runner, Scope
 from runners.views.credentials import VerdictWords, verdict_words
 from runners.views.event_words import happening
 from runners.views.guard import role_required
@@ -125,10 +125,13 @@ def scope_remove(request: FleetRequest, pk: int) -> HttpResponse:
 
 def _counted_scopes() -> QuerySet[Scope]:
     """Scopes with `current_runners` and `pool_count`."""
-    current = ~Q(runners__state=RunnerState.REMOVED)
+    # Counted apart: joined together, every runner would be met once for each pool
+    runners = Runner.objects.current().filter(scope=OuterRef("pk")).order_by().values("scope")
+    pools = Pool.objects.filter(scope=OuterRef("pk")).order_by().values("scope")
+    number = Count("pk")
     return Scope.objects.select_related("credential").annotate(
-        current_runners=Count("runners", filter=current, distinct=True),
-        pool_count=Count("pools", distinct=True),
+        current_runners=Coalesce(Subquery(runners.annotate(number=number).values("number")), 0),
+        pool_count=Coalesce(Subquery(pools.annotate(number=number).values("number")), 0),
     )
 
 
