@@ -222,6 +222,9 @@ def _make(move: Move, runner: Runner, scope: Scope, github: RunnerRegistry, now:
     if move.step is Step.FAIL:
         lifecycle.fail(runner, cause=move.cause, reason=move.reason, now=now, by=BY)
         return 1
+    if move.step is Step.FORCE:
+        lifecycle.deregister(runner, by=BY, reason=move.reason, now=now, force=True)
+        return 0
     if move.step in (Step.RELEASE, Step.DELETE_AND_RELEASE):
         lifecycle.release_slot(runner)
         if move.step is Step.DELETE_AND_RELEASE:

@@ -27,6 +27,7 @@ class Step(StrEnum):
 
     ACTIVATE = "activate"
     FAIL = "fail"
+    FORCE = "force"
     RELEASE = "release"
     DELETE = "delete"
     RETIRE = "retire"
@@ -161,6 +162,9 @@ def next_move(runner: OurRunner, seen: Conditions) -> Move | None:
         return _of_draining(runner, seen)
     deletion = may_delete(runner, seen)
     if runner.state == RunnerState.REMOVING:
+        overdue = _overdue(runner, seen)
+        if overdue and runner.phase == Phase.BUSY and not runner.force:
+            return Move(runner.pk, Step.FORCE, reason=overdue)
         return _unless_waiting(Move(runner.pk, Step.FINISH, deletion))
     if runner.state == RunnerState.FAILED and runner.holds_slot and runner.host_let_go:
         # A failed runner keeps its row and its reason; its slot and registration are given back
@@ -267,10 +271,15 @@ def _of_draining(runner: OurRunner, seen: Conditions) -> Move | None:
     deletion = may_delete(runner, seen)
     if runner.github_id is None and seen.complete and runner.phase != Phase.BUSY:
         deletion = Deletion.DONE
-    overdue = ""
-    deadline = runner.drain_deadline_at
-    if deadline is not None and deadline <= seen.now:
-        overdue = f"Drain deadline {deadline:%Y-%m-%d %H:%M:%S} UTC passed while a job ran"
+    overdue = _overdue(runner, seen)
     if deletion is Deletion.WAIT and not overdue:
         return None
     return Move(runner.pk, Step.RETIRE, deletion, overdue=overdue)
+
+
+def _overdue(runner: OurRunner, seen: Conditions) -> str:
+    """Why its job may be ended now; "" while its drain may wait."""
+    deadline = runner.drain_deadline_at
+    if deadline is None or seen.now < deadline:
+        return ""
+    return f"Drain deadline {deadline:%Y-%m-%d %H:%M:%S} UTC passed while a job ran"

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ from fleet_agent.process_table import (
     read_process,
 )
 from fleet_agent.process_tree import Tree, end_tree, members
+from fleet_agent.slot_directory import SlotDirectory
+from fleet_agent.work import StillBusy, stop
 
 from tests.agent.patience import until
 
@@ -170,3 +173,26 @@ def test_sample_has_numbers_within_their_ranges(tmp_path: Path) -> None:
     assert 0 <= sample["cpu_percent"] <= 100
     assert 0 < sample["memory_used_bytes"] < sample["memory_total_bytes"]
     assert 0 < sample["disk_used_bytes"] <= sample["disk_total_bytes"]
+
+
+def test_stop_looks_for_a_worker_once_more_and_signals_nothing_while_there_is_one(
+    tmp_path: Path, mark: str
+) -> None:
+    """The phase a slot was last seen in may be older than the job that began since."""
+    worker = tmp_path / "Runner.Worker"
+    shutil.copy("/bin/sleep", worker)
+    runner = start(f"trap 'echo hurt > {tmp_path}/signalled' INT; {worker} 60; exit 0", mark)
+    tree = Tree(mark, None, ref_of(runner.pid))
+    until(lambda: ProcessTable.read().worker_below(ref_of(runner.pid)) is not None, "a worker")
+    slot = SlotDirectory(tmp_path / "slot")
+    slot.path.mkdir()
+    force = threading.Event()
+
+    with pytest.raises(StillBusy):
+        stop(slot, tree, force)
+
+    assert runner.poll() is None
+    assert not (tmp_path / "signalled").exists()
+    force.set()
+    stop(slot, tree, force)
+    assert runner.wait(timeout=10) != 0
