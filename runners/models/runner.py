@@ -77,6 +77,7 @@ class RunnerQuerySet(QuerySet["Runner"]):
                 "ephemeral",
                 "state",
                 "state_reason",
+                "quarantined_at",
                 "phase",
                 "phase_reason",
                 "job_name",
