@@ -18,7 +18,7 @@ DEVELOPMENT := $(VENV)/.installed-development
 TEMPLATES = $(shell find templates runners -name '*.html' -not -path '*/node_modules/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check lint types deploy-check audit fmt vendor worker agent bench lock clean
+.PHONY: help setup run demo test check lint types deploy-check audit fmt vendor worker agent bench soak lock clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | expand -t 10
@@ -92,6 +92,9 @@ agent: $(RUNTIME) ## run a host agent from the source tree: make agent ARGS="run
 bench: $(DEVELOPMENT) ## run every benchmark: make bench ARGS=--quick
 	@for name in $(BENCHES); do \
 		echo "== bench/$$name.py"; $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
+
+soak: $(DEVELOPMENT) ## a week of a rough fleet in virtual time: make soak ARGS="--seed 7"
+	$(BIN)/python -m tests.world $(ARGS)
 
 lock: $(DEVELOPMENT) ## resolve pyproject.toml into the two lock files anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --extra postgres \

@@ -118,6 +118,9 @@ def _conclude(runner: Runner, ended: Ended, *, now: datetime, by: Actor) -> None
             lifecycle.wake_reconcile(runner.scope_id)
     elif phase == Phase.EXITED and runner.ephemeral and state in SERVING:
         _conclude_ephemeral_exit(runner, ended, now=now, by=by)
+    elif phase == Phase.EXITED and state in SERVING and ended.cause == Cause.DEPRECATED:
+        # Its host does not start it again: only another one, from a newer package, can serve
+        _fail(runner, ended, runner.phase_reason, now=now, by=by)
     if runner.state not in (RunnerState.FAILED, RunnerState.REMOVED) and _broke_off(runner, was):
         losses.lose_job_of(runner, cause=ended.cause, now=now, by=by)
 

@@ -43,7 +43,7 @@ class Server:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._requests = RequestFactory()
-        self.acting = "web"
+        self.acting = ""
         self.lives = {"worker": 1, "worker-2": 1}
         self.writes = 0
         self.fuse: int | None = None
@@ -91,6 +91,8 @@ class Server:
         self.intruder_after -= 1
 
     def _boundary(self) -> None:
+        if not self.acting:
+            return
         if self.dead:
             raise Killed
         if self.fuse is None:
@@ -135,7 +137,7 @@ class Server:
             try:
                 answer = found.func(request, *found.args, **found.kwargs)
             except Killed:
-                self._restart("web")
+                self.restart("web")
                 return 0, b""
         return answer.status_code, answer.content
 
@@ -163,7 +165,7 @@ class Server:
                 try:
                     self._run(task["func"], task["args"])
                 except Killed:
-                    self._restart(process)
+                    self.restart(process)
                     self.worker_down_until = self._now() + 5
                     break
             OrmQ.objects.filter(pk=row.pk).delete()
@@ -183,7 +185,8 @@ class Server:
             self.repeated += 1
             import_string(func)(*args)
 
-    def _restart(self, process: str) -> None:
+    def restart(self, process: str) -> None:
+        """The process was killed and is there again, under another name."""
         self.dead, self.fuse = False, None
         self.kills += 1
         self.lives[process] = self.lives.get(process, 1) + 1

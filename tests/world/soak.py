@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 
-from runners.models import Event, Runner
-from runners.states import RunnerState
+from runners.models import Event, Postmortem, Runner
 from tests.world import faults, invariants
 from tests.world.faults import STRIKES, Faults
 from tests.world.github import REPOSITORIES, JobPlan
@@ -40,7 +40,7 @@ class Plan:
     check_every: int = 20
 
 
-SMALL = Plan(hours=10, hosts=6, jobs=150, faults=110)
+SMALL = Plan(hours=6, hosts=5, jobs=80, faults=len(STRIKES) * 2, quiet_hours=1.5)
 FULL = Plan(hours=7 * 24, hosts=20, jobs=5000, faults=1500, beat_seconds=15)
 
 
@@ -168,25 +168,24 @@ def _order_jobs(world: World, plan: Plan, pools: list[PoolPlan]) -> None:
             seconds = min(3 * HOUR, world.random.lognormvariate(5, 1))
             result = "Failed" if world.random.random() < 0.08 else "Succeeded"
             job = JobPlan(seconds, result)
-            world.later(
-                at + world.random.uniform(0, 120),
-                lambda pool=pool, repository=repository, job=job: (
-                    world.github.queue_job(  # type: ignore[misc]
-                        pool.all_labels, repository, job
-                    )
-                    and None
-                ),
-            )
+            order = partial(world.github.queue_job, pool.all_labels, repository, job)
+            world.later(at + world.random.uniform(0, 120), order)
         left -= burst
 
 
 def _order_faults(world: World, plan: Plan, struck: Faults) -> None:
-    """Every kind in turn, at moments of chance."""
+    """Every kind in turn, at moments of chance; what finds nothing to hit waits for it."""
     names = sorted(STRIKES)
+
+    def strike(name: str) -> None:
+        if not struck.strike(name) and world.time() < last:
+            world.later(60, lambda: strike(name))
+
+    last = world.time() + plan.hours * HOUR
     for number in range(plan.faults):
         name = names[number % len(names)]
         at = world.random.uniform(0, plan.hours * HOUR)
-        world.later(at, lambda name=name: struck.strike(name) and None)  # type: ignore[misc]
+        world.later(at, partial(strike, name))
 
 
 def _live(world: World, plan: Plan) -> list[str]:
@@ -228,10 +227,7 @@ def _report(world: World, plan: Plan, struck: Faults) -> Report:
     waits.sort()
     if waits:
         report.max_wait_seconds, report.median_wait_seconds = waits[-1], waits[len(waits) // 2]
-    failed = Runner.objects.filter(state=RunnerState.FAILED)
-    report.runners_failed.update(
-        cause or "no cause" for cause in failed.values_list("failure_cause", flat=True)
-    )
+    report.runners_failed.update(Postmortem.objects.values_list("cause", flat=True))
     live = set(Runner.objects.live().values_list("name", flat=True))
     report.ghosts = sum(runner.name not in live for runner in world.github.ours())
     report.broken = invariants.when_calm(world) + invariants.unexplained_losses(world)

@@ -30,8 +30,8 @@ from tests.world.faults import STRIKES, Faults
 from tests.world.github import REPOSITORIES, JobPlan
 from tests.world.world import PoolPlan, World
 
-EXAMPLES = int(os.environ.get("FLEET_PROPERTY_EXAMPLES", "8"))
-STEPS = int(os.environ.get("FLEET_PROPERTY_STEPS", "25"))
+EXAMPLES = int(os.environ.get("FLEET_PROPERTY_EXAMPLES", "6"))
+STEPS = int(os.environ.get("FLEET_PROPERTY_STEPS", "20"))
 POOLS = (
     PoolPlan("linux-x64", ("x64",), min_idle=2, max_runners=6),
     PoolPlan("linux-kept", ("x64", "kept"), min_idle=1, max_runners=1, ephemeral=False),
@@ -42,6 +42,7 @@ SETTLE_SECONDS = 1800.0
 # Jobs that queue for one kept runner need their hours; without jobs the first look is enough
 SETTLE_AT_MOST = 40
 SPANS = (1.0, 7.0, 30.0, 95.0, 400.0, 1800.0, 6 * 3600.0, 86400.0, 2 * 86400.0)
+
 
 class FleetMachine(RuleBasedStateMachine):
     """Steps of operators, faults and time."""

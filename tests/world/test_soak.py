@@ -1,4 +1,4 @@
-"""Ten virtual hours of a small fleet with every kind of fault and nobody at the keyboard."""
+"""Six virtual hours of a small fleet with every kind of fault and nobody at the keyboard."""
 
 import pytest
 

@@ -30,11 +30,12 @@ from runners.github.client import GitHubClient
 from runners.models import Credential, Host, Label, Pool, Scope
 from runners.simulator.settings import Limits
 from runners.simulator.urls import API_V3
+from runners.simulator.versions import runtime_refused
 from tests.world.agenda import Agenda
 from tests.world.github import GitHub
 from tests.world.listener import Listener
 from tests.world.machine import Machine
-from tests.world.server import Server
+from tests.world.server import Killed, Server
 from tests.world.wire import SITE, Wire, session
 
 START = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
@@ -53,6 +54,20 @@ def empty_tables() -> None:
     ]
     connection.ops.execute_sql_flush(
         connection.ops.sql_flush(no_style(), tables, reset_sequences=True, allow_cascade=True)
+    )
+
+
+def new_loop() -> loop.Loop:
+    """The loop process as it starts: it remembers nothing."""
+    return loop.Loop(
+        owner="loop",
+        recurring=loop.recurring(
+            reconcile_seconds=settings.FLEET_RECONCILE_SECONDS,
+            reconcile_active_seconds=settings.FLEET_RECONCILE_ACTIVE_SECONDS,
+        ),
+        beat_seconds=settings.FLEET_LOOP_SECONDS,
+        canary_seconds=settings.FLEET_CANARY_SECONDS,
+        worker_silent_seconds=settings.FLEET_WORKER_SILENT_SECONDS,
     )
 
 
@@ -102,16 +117,7 @@ class World:
         self.broken: list[str] = []
         self.forced: set[int] = set()
         self.watchers: list[Callable[[], None]] = []
-        self._loop = loop.Loop(
-            owner="loop",
-            recurring=loop.recurring(
-                reconcile_seconds=settings.FLEET_RECONCILE_SECONDS,
-                reconcile_active_seconds=settings.FLEET_RECONCILE_ACTIVE_SECONDS,
-            ),
-            beat_seconds=settings.FLEET_LOOP_SECONDS,
-            canary_seconds=settings.FLEET_CANARY_SECONDS,
-            worker_silent_seconds=settings.FLEET_WORKER_SILENT_SECONDS,
-        )
+        self._loop = new_loop()
         self._beat_at = self.time()
         self._beat_pace = beat_seconds
         self._seen = (0, 0)
@@ -131,7 +137,7 @@ class World:
         """The same as a moment in UTC."""
         return self.github.clock.now()
 
-    def later(self, seconds: float, action: Callable[[], None]) -> None:
+    def later(self, seconds: float, action: Callable[[], object]) -> None:
         """Do something in so many seconds."""
         self.agenda.at(self.time() + max(0.0, seconds), action)
 
@@ -311,7 +317,11 @@ class World:
 
     def _beat(self) -> None:
         with self.server.acts("loop"):
-            self._loop.step(self.now())
+            try:
+                self._loop.step(self.now())
+            except Killed:
+                self.server.restart("loop")
+                self._loop = new_loop()
         quiet = self._news() == self._seen
         self._seen = self._news()
         first = self._beat_seconds
@@ -337,21 +347,18 @@ class World:
                 machine.schedule(self.random.uniform(0.5, self.quiet_seconds))
 
     def _offer_jobs(self) -> None:
-        """Long polls end when there is a job; without one nobody would notice them."""
-        revision = self.github.world.revision
-        if revision == self._polled_revision:
-            return
-        if len(self.github.world.queue):
-            for process in self.processes():
+        """Long polls end with a job, or with the news that GitHub wants no more of a runner."""
+        processes = self.processes()
+        if len(self.github.world.queue) and self.github.world.revision != self._polled_revision:
+            for process in processes:
                 process.poll()
         self._polled_revision = self.github.world.revision
-        self._listen_for_removal()
-
-    def _listen_for_removal(self) -> None:
-        """A long poll of a runner that GitHub no longer has ends with the news."""
-        there = self.github.world.store.runners
-        for process in self.processes():
-            if process.github_id not in there:
+        versions = {process.version for process in processes}
+        refused = {each for each in versions if runtime_refused(self.github.world, each)}
+        for process in processes:
+            if process.github_id not in self.github.world.store.runners or (
+                process.version in refused
+            ):
                 process.poll()
 
     def queued_tasks(self) -> int:
