@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django import forms
@@ -248,6 +248,42 @@ class RoleForm(forms.Form):
     """Another role for a member."""
 
     role = forms.ChoiceField(choices=ROLES, label="Role", widget=widgets.select())
+
+
+class ReplaceByForm(forms.Form):
+    """The day an App's key is due to be replaced; empty for none."""
+
+    day = forms.DateField(
+        required=False,
+        label="Day",
+        help_text="Empty: no day.",
+        widget=forms.DateInput(attrs={"class": "input", "type": "date"}, format="%Y-%m-%d"),
+    )
+
+
+class GroupForm(forms.Form):
+    """The runner group that a scope's new runners join, one of those offered."""
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        groups: Sequence[tuple[int, str]],
+        chosen: int,
+    ) -> None:
+        super().__init__(data, initial={"group": chosen})
+        self.names = dict(groups)
+        self.fields["group"] = forms.TypedChoiceField(
+            choices=[(number, f"{name} (#{number})") for number, name in groups],
+            coerce=int,
+            label="Runner group",
+            widget=widgets.select(),
+        )
+
+    @property
+    def group_name(self) -> str:
+        """The name of the group that was chosen."""
+        return self.names[self.cleaned_data["group"]]
 
 
 class RemoveForm(forms.Form):

@@ -15,7 +15,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from runners import connecting, credentials, wiring
 from runners.errors import FleetError
-from runners.forms.settings import NewCredentialForm, ReplaceSecretForm
+from runners.forms.settings import (
+    NewCredentialForm,
+    RemoveForm,
+    ReplaceByForm,
+    ReplaceSecretForm,
+)
 from runners.github.verdicts import USABLE, VerdictCode
 from runners.models import Credential
 from runners.views.guard import role_required
@@ -49,6 +54,14 @@ class VerdictWords:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpiryWords:
+    """When a credential ends, as a state with its word."""
+
+    state: str
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialRow:
     """One credential of the list; its secret is not among it."""
 
@@ -56,7 +69,7 @@ class CredentialRow:
     kind: str
     scopes: str
     verdict: VerdictWords
-    expires_soon: bool
+    expiry: ExpiryWords
     budget_percent: int | None
 
 
@@ -133,6 +146,60 @@ def credential_check(request: FleetRequest, pk: int) -> HttpResponse:
     return _done(request, said)
 
 
+@role_required("admin")
+@require_http_methods(["GET", "POST"])
+def credential_replace_by(request: FleetRequest, pk: int) -> HttpResponse:
+    credential = _get_credential_for_user(request, pk)
+    form = ReplaceByForm(
+        request.POST if request.method == "POST" else None,
+        initial={"day": credential.expires_at.date() if credential.expires_at else None},
+    )
+    if form.is_valid():
+        try:
+            credentials.set_replace_by(
+                credential, form.cleaned_data["day"], by=actor(request), now=timezone.now()
+            )
+        except FleetError as error:
+            form.add_error(None, error.user_message)
+        else:
+            return _done(request, f"The day to replace {credential.name} by is saved.")
+    confirm = Confirm(
+        title=f"Replace the key of {credential.name} by",
+        text="GitHub lets an App's key live for ever. Fleetui counts down to the day you give.",
+        button="Save",
+        action=reverse("credential-replace-by", args=[pk]),
+        cancel_url=reverse("credential-list"),
+        target="#credentials",
+    )
+    return ask(request, confirm, form)
+
+
+@role_required("admin")
+@require_http_methods(["GET", "POST"])
+def credential_remove(request: FleetRequest, pk: int) -> HttpResponse:
+    credential = _get_credential_for_user(request, pk)
+    form = RemoveForm(request.POST if request.method == "POST" else None)
+    url = reverse("credential-list")
+    if not form.is_valid():
+        confirm = Confirm(
+            title=f"Remove {credential.name}?",
+            text="Fleetui forgets its secret; revoke it at GitHub too. One in use is kept.",
+            button=f"Remove {credential.name}",
+            action=reverse("credential-remove", args=[pk]),
+            cancel_url=url,
+            target="#credentials",
+            danger=True,
+        )
+        return ask(request, confirm, form)
+    try:
+        credentials.remove(
+            credential, by=actor(request), reason=form.cleaned_data["reason"], now=timezone.now()
+        )
+    except FleetError as error:
+        return refuse(request, _LIST, url, _list_context, error)
+    return _done(request, f"{credential.name} is removed.")
+
+
 def verdict_words(credential: Credential) -> VerdictWords:
     """Say what GitHub last said of a credential."""
     if not credential.verdict:
@@ -147,9 +214,17 @@ def verdict_words(credential: Credential) -> VerdictWords:
     return VerdictWords(state, word, "" if state == "ok" else text)
 
 
-def expires_soon(credential: Credential, now: datetime) -> bool:
-    """Whether it is time to replace the secret."""
-    return credential.expires_at is not None and credential.expires_at - now <= EXPIRING_WITHIN
+def expiry_words(credential: Credential, now: datetime) -> ExpiryWords:
+    """Say in how many days a credential ends; a warning from 14 days on."""
+    days = credentials.days_left(credential, now)
+    if days is None:
+        is_app = credential.kind == Credential.Kind.APP
+        return ExpiryWords("removed", "No day set" if is_app else "No end known")
+    if days < 0:
+        return ExpiryWords("failure", "Expired")
+    soon = credential.expires_at is not None and credential.expires_at - now <= EXPIRING_WITHIN
+    word = f"In {days} day{'' if days == 1 else 's'}" if days else "Within a day"
+    return ExpiryWords("warning" if soon else "ok", word)
 
 
 def _check(request: FleetRequest, credential: Credential) -> str:
@@ -190,6 +265,6 @@ def _row(credential: Credential, now: datetime) -> CredentialRow:
         kind=f"{credential.get_kind_display()} {credential.secret_hint}".strip(),
         scopes=", ".join(scope.slug for scope in credential.scopes.all()),
         verdict=verdict_words(credential),
-        expires_soon=expires_soon(credential, now),
+        expiry=expiry_words(credential, now),
         budget_percent=min(100, left * 100 // limit) if limit and left is not None else None,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from django.conf import settings
 from django.contrib import messages
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -13,13 +14,15 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_GET, require_http_methods
 
 from runners import connecting, scopes, wiring
 from runners.connecting import CredentialRefused
 from runners.errors import FleetError
-from runners.forms.settings import RemoveForm, ScopeForm
+from runners.forms.settings import GroupForm, RemoveForm, ScopeForm
 from runners.models import Credential, Event, Pool, Runner, Scope
+from runners.scopes import GroupChoice
 from runners.views.credentials import VerdictWords, verdict_words
 from runners.views.event_words import happening
 from runners.views.guard import role_required
@@ -46,8 +49,9 @@ class ScopeRow:
 @role_required("viewer")
 @require_GET
 def scope_list(request: FleetRequest) -> HttpResponse:
-    rows = [_row(scope) for scope in _counted_scopes()]
-    context = {"now": timezone.now(), "rows": rows}
+    now = timezone.now()
+    rows = [_row(scope, now) for scope in _counted_scopes()]
+    context = {"now": now, "rows": rows}
     return render(request, "settings/scope_list.html", context)
 
 
@@ -56,9 +60,11 @@ def scope_list(request: FleetRequest) -> HttpResponse:
 def scope_detail(request: FleetRequest, pk: int) -> HttpResponse:
     scope = get_object_or_404(_counted_scopes().prefetch_related("packages"), pk=pk)
     events = Event.objects.filter(object_kind="scope", object_id=pk)[:EVENTS_SHOWN]
+    now = timezone.now()
     context = {
-        "now": timezone.now(),
-        "row": _row(scope),
+        "now": now,
+        "row": _row(scope, now),
+        "webhook_address": _webhook_address(scope),
         "packages": scope.packages.all(),
         "events": [happening(event) for event in events],
     }
@@ -105,7 +111,8 @@ def scope_remove(request: FleetRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         confirm = Confirm(
             title=f"Remove {scope.slug}?",
-            text="Fleetui forgets it; GitHub changes nothing. A scope with runners or pools stays.",
+            text="Fleetui forgets it; GitHub changes nothing. Its jobs and past runners "
+            "go with it, its events stay. A scope with runners or pools is kept.",
             button=f"Remove {scope.slug}",
             action=reverse("scope-remove", args=[pk]),
             cancel_url=scope.get_absolute_url(),
@@ -123,6 +130,77 @@ def scope_remove(request: FleetRequest, pk: int) -> HttpResponse:
     return redirect("scope-list")
 
 
+@role_required("admin")
+@require_http_methods(["GET", "POST"])
+def scope_webhook(request: FleetRequest, pk: int) -> HttpResponse:
+    """Ask, then make another secret and show it: it is in this answer only."""
+    scope = get_object_or_404(Scope, pk=pk)
+    if request.method == "GET":
+        confirm = Confirm(
+            title=f"Make a webhook secret for {scope.slug}?",
+            text="It is shown once, to be entered at GitHub. Deliveries signed with an earlier one "
+            "are refused from then on.",
+            button="Make secret",
+            action=reverse("scope-webhook", args=[pk]),
+            cancel_url=scope.get_absolute_url(),
+        )
+        return ask(request, confirm, None)
+    secret = scopes.make_webhook_secret(
+        scope, vault=wiring.vault(), by=actor(request), now=timezone.now()
+    )
+    context = {"scope": scope, "secret": secret, "address": _webhook_address(scope)}
+    response = render(request, "settings/scope_webhook.html", context)
+    patch_cache_control(response, no_store=True)
+    return response
+
+
+@role_required("admin")
+@require_http_methods(["GET", "POST"])
+def scope_webhook_remove(request: FleetRequest, pk: int) -> HttpResponse:
+    scope = get_object_or_404(Scope, pk=pk)
+    if request.method == "GET":
+        confirm = Confirm(
+            title=f"Remove the webhook secret of {scope.slug}?",
+            text="Deliveries are refused from then on; jobs are found by polling alone.",
+            button="Remove secret",
+            action=reverse("scope-webhook-remove", args=[pk]),
+            cancel_url=scope.get_absolute_url(),
+            danger=True,
+        )
+        return ask(request, confirm, None)
+    scopes.remove_webhook_secret(scope, by=actor(request), now=timezone.now())
+    messages.success(request, f"{scope.slug} takes no webhook deliveries any more.")
+    return redirect(scope)
+
+
+@role_required("admin")
+@require_http_methods(["GET", "POST"])
+def scope_group(request: FleetRequest, pk: int) -> HttpResponse:
+    """Choose among GitHub's runner groups; the known one alone while GitHub can't be asked."""
+    scope = get_object_or_404(Scope.objects.select_related("credential"), pk=pk)
+    try:
+        with wiring.github_client(scope) as github:
+            choice = scopes.runner_groups(scope, github=github)
+    except FleetError as error:
+        choice = GroupChoice([(scope.runner_group_id, scope.runner_group_name)], error.user_message)
+    data = request.POST if request.method == "POST" else None
+    form = GroupForm(data, groups=choice.groups, chosen=scope.runner_group_id)
+    if form.is_valid():
+        name = form.group_name
+        scopes.set_runner_group(
+            scope, form.cleaned_data["group"], name, by=actor(request), now=timezone.now()
+        )
+        messages.success(request, f"New runners of {scope.slug} join {name}.")
+        return redirect(scope)
+    context = {"scope": scope, "form": form, "problem": choice.problem}
+    status = 422 if form.is_bound else 200
+    return render(request, "settings/scope_group.html", context, status=status)
+
+
+def _webhook_address(scope: Scope) -> str:
+    return f"{settings.FLEET_BASE_URL}{reverse('webhook-receive', args=[scope.pk])}"
+
+
 def _counted_scopes() -> QuerySet[Scope]:
     """Scopes with `current_runners` and `pool_count`."""
     # Counted apart: joined together, every runner would be met once for each pool
@@ -135,8 +213,8 @@ def _counted_scopes() -> QuerySet[Scope]:
     )
 
 
-def _row(scope: Scope) -> ScopeRow:
-    unknown = scope.github_unknown_since
+def _row(scope: Scope, now: datetime) -> ScopeRow:
+    unknown = scopes.unknown_since(scope, now, stale_after=wiring.github_stale_after())
     if unknown is not None:
         state, word, since = "late", "Unknown", unknown
     elif scope.github_seen_at is None:
@@ -149,8 +227,14 @@ def _row(scope: Scope) -> ScopeRow:
         state=state,
         word=word,
         since=since,
-        error=scope.github_error if unknown is not None else "",
+        error=_why_unknown(scope) if unknown is not None else "",
         runners=getattr(scope, "current_runners", 0),
         pools=getattr(scope, "pool_count", 0),
         verdict=verdict_words(scope.credential),
     )
+
+
+def _why_unknown(scope: Scope) -> str:
+    if scope.github_unknown_since is not None:
+        return scope.github_error
+    return "No pass over it has come to an end. Is the worker running?"

@@ -65,8 +65,11 @@ def test_settings_begin_with_the_scopes(viewer):
     ("role", "sections"),
     [
         ("viewer", ["Scopes"]),
-        ("operator", ["Scopes", "Enrolment codes"]),
-        ("admin", ["Scopes", "Credentials", "Enrolment codes", "Members", "Environment"]),
+        ("operator", ["Scopes", "Enrolment codes", "Doctor"]),
+        (
+            "admin",
+            ["Scopes", "Credentials", "Enrolment codes", "Members", "Environment", "Doctor"],
+        ),
     ],
 )
 def test_a_role_sees_the_sections_it_may_open(sign_in, role, sections):
@@ -225,13 +228,30 @@ def test_a_verdict_is_said_with_its_fix(admin, facts, words):
     assert words in rows(parse(admin.get(CREDENTIALS).content))[0]
 
 
-@pytest.mark.parametrize(("days", "caution"), [(13, True), (15, False)])
-def test_an_expiry_within_two_weeks_stands_out(admin, days, caution):
-    CredentialFactory(expires_at=NOW + timedelta(days=days))
+@pytest.mark.parametrize(
+    ("left", "state", "word"),
+    [
+        (timedelta(days=15), "ok", "In 15 days"),
+        (timedelta(days=14), "warning", "In 14 days"),
+        (timedelta(days=1, hours=2), "warning", "In 1 day"),
+        (timedelta(hours=2), "warning", "Within a day"),
+        (timedelta(hours=-2), "failure", "Expired"),
+    ],
+)
+def test_days_to_an_expiry_are_counted_and_two_weeks_warn(admin, left, state, word):
+    CredentialFactory(expires_at=NOW + left)
 
     page = parse(admin.get(CREDENTIALS).content)
 
-    assert bool(page.all("span", class_="caution strong")) == caution
+    shown = page.one("tbody").all("span", class_="status")[-1]
+    assert (shown["data-state"], shown.text) == (state, word)
+
+
+@pytest.mark.parametrize(("kind", "word"), [("token", "No end known"), ("app", "No day set")])
+def test_a_credential_without_an_end_says_so(admin, kind, word):
+    CredentialFactory(kind=kind)
+
+    assert word in rows(parse(admin.get(CREDENTIALS).content))[0]
 
 
 def test_a_credential_is_stored_sealed_and_never_shown(admin):
