@@ -11,7 +11,6 @@ from django.http import QueryDict
 from runners.drift_cleanup import AT_ONCE, Ghosts
 from runners.drift_kinds import DriftKind
 from runners.forms import widgets
-from runners.forms.runners import reason_field
 from runners.models import Scope
 
 KEY_DIGITS = 18  # more does not fit into a key of the database
@@ -22,6 +21,17 @@ AGES = (
     ("168", "7 days"),
     ("720", "30 days"),
 )
+
+
+def reason_field(*, required: bool, hint: str) -> forms.CharField:
+    """Why; kept with the event."""
+    return forms.CharField(
+        required=required,
+        max_length=200,
+        label="Reason",
+        help_text=hint,
+        widget=widgets.text_input(autocomplete="off"),
+    )
 
 
 class DriftKeysField(forms.Field):
@@ -43,18 +53,15 @@ class ChosenForm(forms.Form):
 class FixForm(ChosenForm):
     """Mend these, after their consequence was shown."""
 
-    reason = reason_field()
+    reason = reason_field(required=False, hint="Kept in the audit log.")
     confirmed = forms.CharField(initial="yes", widget=forms.HiddenInput())
 
 
 class AdoptForm(forms.Form):
     """Make somebody else's runner ours to clean up."""
 
-    reason = forms.CharField(
-        max_length=200,
-        label="Reason",
-        help_text="Say why this runner may be deleted. It is kept in the audit log.",
-        widget=widgets.text_input(autocomplete="off"),
+    reason = reason_field(
+        required=True, hint="Say why this runner may be deleted. It is kept in the audit log."
     )
 
 

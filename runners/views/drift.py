@@ -20,7 +20,7 @@ from runners.errors import FleetError, InvalidRequest
 from runners.forms.drift import AdoptForm, AutoForm, ChosenForm, FixForm, GhostForm
 from runners.models import Drift, Scope
 from runners.views import versions
-from runners.views.drift_rows import STATES, groups
+from runners.views.drift_rows import STATES, fix_words, groups
 from runners.views.guard import role_required
 from runners.views.links import changed, list_query
 from runners.views.shared import (
@@ -39,6 +39,8 @@ PAGE_SIZE: Final = 50
 NAMED_IN_A_QUESTION: Final = 5
 _LIST: Final = "drift/_drift_table.html"
 _GHOSTS: Final = "drift/_ghosts.html"
+# Kinds whose fix may end what somebody else still needs.
+_MAY_LOSE: Final = (DriftKind.UNKNOWN_PROCESS, DriftKind.DUPLICATE_NAME, DriftKind.FOREIGN)
 
 
 @polled(versions.drift_version)
@@ -220,10 +222,11 @@ def _fix_confirm(rows: Sequence[Drift], query: QueryDict) -> Confirm:
     more = len(rows) - NAMED_IN_A_QUESTION
     if len(kinds) == 1:
         (kind,) = kinds
-        title = f"{kind.label}: {_verb(kind)}?"
+        title = f"{kind.label}: {_lower(fix_words(kind))}?"
+        button = fix_words(kind) if len(rows) == 1 else f"Fix {len(rows)} mismatches"
         text = f"{names}{f' and {more} more' if more > 0 else ''}. {MEANINGS[kind].consequence}"
     else:
-        title = f"Fix {len(rows)} mismatches?"
+        title, button = f"Fix {len(rows)} mismatches?", f"Fix {len(rows)} mismatches"
         text = " ".join(
             f"{kind.label} ({number}): {MEANINGS[kind].consequence}"
             for kind, number in kinds.items()
@@ -231,17 +234,16 @@ def _fix_confirm(rows: Sequence[Drift], query: QueryDict) -> Confirm:
     return Confirm(
         title=title,
         text=text,
-        button=f"Fix {_count(len(rows), 'mismatch', 'mismatches')}",
+        button=button,
         action=changed(reverse("drift-fix"), query),
         cancel_url=changed(reverse("drift-list"), query),
         target="#drift",
-        danger=True,
+        danger=any(kind in _MAY_LOSE for kind in kinds),
     )
 
 
-def _verb(kind: DriftKind) -> str:
-    fix = "Deregister it" if kind == DriftKind.FOREIGN else MEANINGS[kind].fix
-    return fix[0].lower() + fix[1:]
+def _lower(words: str) -> str:
+    return words[0].lower() + words[1:]
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -30,7 +30,7 @@ STATES: Final[dict[DriftKind, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class DriftRow:
-    """One mismatch. `note` says what becomes of it by itself or since somebody asked.
+    """One mismatch. `note` says what an asked-for fix waits for.
 
     `url` is the runner's, host's or scope's page. `can_fix`: a fix may be asked for; somebody
     else's runner has to be adopted first (`can_adopt`).
@@ -73,13 +73,18 @@ def groups(rows: Iterable[Drift], auto: Collection[DriftKind]) -> list[Group]:
             state=STATES[DriftKind(kind)],
             meaning=MEANINGS[DriftKind(kind)],
             by_itself=DriftKind(kind) in auto,
-            rows=[drift_row(row, auto) for row in found],
+            rows=[drift_row(row) for row in found],
         )
         for kind, found in groupby(rows, key=lambda row: row.kind)
     ]
 
 
-def drift_row(row: Drift, auto: Collection[DriftKind]) -> DriftRow:
+def fix_words(kind: DriftKind) -> str:
+    """What the fix of a kind does; somebody else's runner, once adopted, is a ghost."""
+    return MEANINGS[DriftKind.GHOST if kind == DriftKind.FOREIGN else kind].fix
+
+
+def drift_row(row: Drift) -> DriftRow:
     """Return one row."""
     kind = DriftKind(row.kind)
     strange = kind == DriftKind.FOREIGN and row.adopted_at is None
@@ -92,8 +97,8 @@ def drift_row(row: Drift, auto: Collection[DriftKind]) -> DriftRow:
         wanted=row.wanted,
         observed=row.observed,
         github=row.github,
-        fix="Deregister it" if kind == DriftKind.FOREIGN else MEANINGS[kind].fix,
-        note=_note(row, kind, auto),
+        fix=fix_words(kind),
+        note=_note(row, kind),
         asked_at=row.fix_wanted_at,
         error=row.fix_error,
         can_fix=not strange and (row.fix_wanted_at is None or bool(row.fix_error)),
@@ -112,9 +117,7 @@ def _where(row: Drift) -> str:
     return " · ".join(part for part in (host, row.scope.slug if row.scope else "") if part)
 
 
-def _note(row: Drift, kind: DriftKind, auto: Collection[DriftKind]) -> str:
+def _note(row: Drift, kind: DriftKind) -> str:
     if row.fix_wanted_at is not None:
         return "the host's next heartbeat" if kind in OF_HOSTS else "the next pass"
-    if kind in auto:
-        return "By itself"
     return "Adopted" if row.adopted_at is not None else ""
