@@ -187,7 +187,7 @@ class Lab:
             self.check_single()
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what} did not come\n{self.log.read_text()[-4000:]}")
-            time.sleep(0.04)
+            time.sleep(0.08)
 
     def until_or_dead(self, condition: Callable[[], object], what: str) -> bool:
         """Wait for something unless the agent dies before; returns whether it lives."""

@@ -50,6 +50,21 @@ def test_job_survives_sigkill_of_the_agent_and_is_told(
     assert fleet.slot(12)["exit_code"] == 0
 
 
+def test_many_runners_go_on_when_their_agent_is_killed(fleet: Dashboard, machine: Machine) -> None:
+    ids = (1, 2, 3, 4)
+    machine.join(fleet)
+    for runner_id in ids:
+        fleet.want(runner_id)
+    until(lambda: all(fleet.phase(key) == "listening" for key in ids), "listening")
+    pids = {key: fleet.slot(key)["pid"] for key in ids}
+    machine.kill()
+    fleet.heartbeats.clear()
+    machine.start()
+    until(lambda: all(fleet.phase(key) == "listening" for key in ids), "listening again")
+    assert {key: fleet.slot(key)["pid"] for key in ids} == pids
+    assert all("adopted" in fleet.kinds(key) for key in ids)
+
+
 def test_job_that_ends_while_no_agent_runs_is_told_with_its_exit_code_and_output(
     github: Simulator, fleet: Dashboard, machine: Machine, tmp_path: Path
 ) -> None:
@@ -138,6 +153,7 @@ def test_reboot_is_told_and_the_slot_wiped(fleet: Dashboard, machine: Machine) -
     machine.start()
     until(lambda: fleet.phase(12) == "exited", "the end to be told")
     assert "restarted" in fleet.slot(12)["reason"]
+    assert fleet.slot(12)["cause"] == "rebooted"
     assert not (machine.slot_path(12) / "runner").exists()
 
 

@@ -26,7 +26,7 @@ from .observe import keeper_lost, observe
 from .process_table import ProcessRef, ProcessTable
 from .redact import redact
 from .runner_process import Started, attach_keeper
-from .slots import COMING_UP, ENDED, RUNNING, Slot, gone_report, new_slot, use_package
+from .slots import COMING_UP, ENDED, RUNNING, Slot, gone_report, new_slot, use_package, wants_to_run
 from .wire import Ending, Phase, SlotReport, Wanted
 from .work import StillBusy, TryAgain, Workshop, bring_up, clean_up, stop
 
@@ -342,7 +342,9 @@ class Crew:
             self.journal.add("failed", slot.runner_id, reason=words, cause=slot.cause.value)
             return
         if task == "bring-up" and slot.phase is Phase.STARTING:
-            slot.phase = Phase.EXITED if slot.directory.configured else Phase.REGISTERING
+            # A persistent runner keeps its registration; a one-job runner is made from the start.
+            keeps = slot.mode == "persistent" and slot.directory.configured
+            slot.phase = Phase.EXITED if keeps else Phase.REGISTERING
         wait = slot.retries.next_seconds()
         if isinstance(error, TryAgain) and error.after_seconds is not None:
             wait = max(wait, error.after_seconds)
@@ -396,9 +398,3 @@ class Crew:
             use = uses.get(slot.runner_id, nothing)
             told.append(slot.report(use.cpu_percent, use.memory_bytes))
         return told + list(self.gone.values())
-
-
-def wants_to_run(slot: Slot) -> bool:
-    """Return whether a slot's runner is still to run; safe to ask from any thread."""
-    wanted = slot.wanted
-    return wanted is not None and wanted.run

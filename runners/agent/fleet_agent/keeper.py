@@ -28,6 +28,8 @@ READS_IN_A_ROW = 32
 LINE_BYTES = 4096
 EVENT_BYTES = 400
 POKE_SECONDS = 0.5
+HELD_BACK_BYTES = 64 * 1024  # while the disk is full
+HELD_BACK_SECONDS = 1.0
 
 # Console lines the agent acts on or shows (actions/runner: Runner.cs, JobDispatcher.cs,
 # BrokerMessageListener.cs).
@@ -49,6 +51,7 @@ class RotatedFile:
         self.directory = directory
         self.prefix = prefix
         self.file_bytes = file_bytes
+        self.held_back = b""
         names = self._names()
         if names:
             last = os.path.join(directory, names[-1])
@@ -67,13 +70,20 @@ class RotatedFile:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def write(self, data: bytes) -> None:
-        """Append what fits on the disk; a full disk loses text, never blocks the runner."""
+        """Append; what a full disk does not take is held back, the newest of it, never waited for.
+
+        Without data, what was held back is tried again.
+        """
+        self.held_back += data
         try:
-            self.size += os.write(self.fd, data)
+            while self.held_back:
+                written = os.write(self.fd, self.held_back)
+                self.size += written
+                self.held_back = self.held_back[written:]
             if self.size >= self.file_bytes:
                 self._rotate()
         except OSError:
-            return
+            self.held_back = self.held_back[-HELD_BACK_BYTES:]
 
     def _rotate(self) -> None:
         full = self.fd
@@ -126,6 +136,7 @@ class Keeper:
 
     def drain(self) -> None:
         """Move what is readable now into the files; bounded, so that a flood starves nothing."""
+        self.write_held_back()
         for _ in range(READS_IN_A_ROW):
             try:
                 data = os.read(self.fifo, READ_BYTES)
@@ -138,6 +149,21 @@ class Keeper:
             self.poke_due = True
             if time.monotonic() - self.poked_at >= POKE_SECONDS:
                 self.poke()
+
+    def patience(self) -> "float | None":
+        """Return how long to wait for output, in milliseconds; None until there is some."""
+        if self.poke_due:
+            return POKE_SECONDS * 1000
+        if self.console.held_back or self.events.held_back:
+            return HELD_BACK_SECONDS * 1000
+        return None
+
+    def write_held_back(self) -> None:
+        """Write what the disk did not take before, and say so."""
+        for file in (self.console, self.events):
+            if file.held_back:
+                file.write(b"")
+                self.poke_due = self.poke_due or not file.held_back
 
     def _note(self, data: bytes) -> None:
         text = self.partial + data
@@ -189,7 +215,7 @@ class Keeper:
         poller.register(self.fifo, select.POLLIN)
         poller.register(wake_read, select.POLLIN)
         while self.reap(runner_pid):
-            poller.poll(POKE_SECONDS * 1000 if self.poke_due else None)
+            poller.poll(self.patience())
             with contextlib.suppress(BlockingIOError):
                 os.read(wake_read, 4096)
             self.drain()
@@ -219,7 +245,7 @@ class Keeper:
             poller.register(watched, select.POLLIN)
             ended = start_ticks(runner_pid) != runner_ticks
             while not ended:
-                ready = poller.poll(POKE_SECONDS * 1000 if self.poke_due else None)
+                ready = poller.poll(self.patience())
                 ended = any(fd == watched for fd, _ in ready)
                 self.drain()
                 if self.poke_due:

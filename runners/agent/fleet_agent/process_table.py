@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -183,8 +184,12 @@ def boot_id(proc_root: Path = Path("/proc")) -> str:
         return ""
 
 
+@cache
 def boot_time_seconds(proc_root: Path = Path("/proc")) -> float:
-    """Return when the host booted, in seconds since the epoch, by today's clock."""
+    """Return when the host booted, in seconds since the epoch, by the clock of the first call.
+
+    The kernel's figure moves with every correction of the clock; what was told once stays.
+    """
     for line in (proc_root / "stat").read_text(encoding="ascii").splitlines():
         if line.startswith("btime "):
             return float(line.split()[1])

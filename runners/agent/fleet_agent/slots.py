@@ -191,6 +191,12 @@ def gone_report(wanted: Wanted) -> SlotReport:
     }
 
 
+def wants_to_run(slot: Slot) -> bool:
+    """Return whether a slot's runner is still to run; safe to ask from any thread."""
+    wanted = slot.wanted
+    return wanted is not None and wanted.run
+
+
 def use_package(slot: Slot) -> None:
     """Remember which package a slot runs, so that the sweep keeps it."""
     if slot.wanted is not None and slot.wanted.package is not None:
