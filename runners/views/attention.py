@@ -10,7 +10,7 @@ from typing import Final
 from django.db.models import F, Q
 from django.urls import reverse
 
-from runners.models import Credential, Host, Runner, Scope
+from runners.models import Credential, Host, Pool, Runner, Scope
 from runners.states import DisplayState, HostState
 
 FAILED_NAMED: Final = 3
@@ -34,15 +34,26 @@ class Concern:
 
 
 def concerns(*, now: datetime) -> list[Concern]:
-    """Return what to look at; five queries, for hosts, runners, credentials and scopes."""
-    found = [*_silent_hosts(now), *_full_hosts(now), *_runners(now), *_credentials(), *_scopes()]
+    """Return what to look at; six queries, for hosts, pools, runners, credentials and scopes."""
+    found = [
+        *_silent_hosts(now),
+        *_full_hosts(now),
+        *(_quarantined(pool) for pool in Pool.objects.filter(quarantined_at__isnull=False)),
+        *_runners(now),
+        *_credentials(),
+        *_scopes(),
+    ]
     return sorted(found, key=lambda concern: _SEVERITY[concern.state])
 
 
 def _silent_hosts(now: datetime) -> Iterable[Concern]:
-    late = Host.objects.in_service().filter(late_after__lte=now, last_seen_at__isnull=False)
-    for host in late.order_by("last_seen_at")[:HOSTS_NAMED]:
+    late = Q(late_after__lte=now, last_seen_at__isnull=False)
+    troubled = Host.objects.in_service().filter(late | Q(quarantined_at__isnull=False))
+    for host in troubled.order_by("last_seen_at")[:HOSTS_NAMED]:
         state = host.state_at(now)
+        if state == HostState.QUARANTINED:
+            yield _quarantined(host)
+            continue
         yield Concern(
             state="critical" if state == HostState.OFFLINE else "late",
             title=f"{host.name} is {state.label.lower()}",
@@ -52,6 +63,20 @@ def _silent_hosts(now: datetime) -> Iterable[Concern]:
             url=host.get_absolute_url(),
             action="Open host",
         )
+
+
+def _quarantined(held: Host | Pool) -> Concern:
+    """A host or pool whose runners keep failing: nothing starts there until it is released."""
+    kind = "host" if isinstance(held, Host) else "pool"
+    return Concern(
+        state="critical",
+        title=f"{held.name} is quarantined",
+        text=f"Its last {held.consecutive_failures} runners failed. Release it once that is "
+        "mended.",
+        since=held.quarantined_at,
+        url=held.get_absolute_url(),
+        action=f"Open {kind}",
+    )
 
 
 def _full_hosts(now: datetime) -> Iterable[Concern]:
@@ -75,7 +100,7 @@ def _full_hosts(now: datetime) -> Iterable[Concern]:
 
 def _runners(now: datetime) -> Iterable[Concern]:
     """Failed and offline runners: the newest by name, the rest as a number."""
-    bad = (DisplayState.FAILED, DisplayState.OFFLINE)
+    bad = (DisplayState.QUARANTINED, DisplayState.FAILED, DisplayState.OFFLINE)
     rows = (
         Runner.objects.perhaps_down()
         .with_display_state(now)
@@ -85,11 +110,16 @@ def _runners(now: datetime) -> Iterable[Concern]:
     )
     troubled = list(rows[: 10 * FAILED_NAMED])
     for runner in troubled[:FAILED_NAMED]:
-        failed = runner.display_at(now) == DisplayState.FAILED
+        display = runner.display_at(now)
+        words = {
+            DisplayState.QUARANTINED: "is quarantined",
+            DisplayState.FAILED: "failed",
+        }.get(display, "is offline")
+        failed = display != DisplayState.OFFLINE
         why = runner.state_reason if failed else runner.phase_reason
         yield Concern(
             state="failed",
-            title=f"{runner.name} {'failed' if failed else 'is offline'}",
+            title=f"{runner.name} {words}",
             text=why or f"On {runner.host.name}.",
             since=runner.state_changed_at,
             url=runner.get_absolute_url(),

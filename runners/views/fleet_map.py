@@ -136,6 +136,8 @@ def _note(host: Host, state: HostState, now: datetime) -> str:
         return "Waiting for first heartbeat"
     if state in (HostState.OFFLINE, HostState.LATE) and host.last_seen_at:
         return f"Silent for {coarse(int((now - host.last_seen_at).total_seconds()))}"
+    if state == HostState.QUARANTINED:
+        return f"Its last {host.consecutive_failures} runners failed"
     if state == HostState.CORDONED:
         return host.cordoned_reason or "Takes no new runners"
     return ""

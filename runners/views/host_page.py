@@ -175,6 +175,22 @@ def _notices(host: Host, state: HostState, disk: int | None, now: datetime) -> l
                 "Check power and network, then the fleet-agent service.",
             )
         )
+    if host.quarantined_at is not None and state != HostState.RETIRED:
+        notices.append(
+            Notice(
+                "failure",
+                f"Quarantined: its last {host.consecutive_failures} runners failed.",
+                "It is given no more until somebody releases it. The failed runners say why.",
+            )
+        )
+    elif host.backoff_until is not None and host.backoff_until > now:
+        notices.append(
+            Notice(
+                "warning",
+                f"Its last {host.consecutive_failures} runners failed.",
+                f"New ones go elsewhere until {host.backoff_until:%H:%M:%S} UTC.",
+            )
+        )
     if host.cordoned and state != HostState.RETIRED:
         why = f" Reason: {host.cordoned_reason}." if host.cordoned_reason else ""
         notices.append(

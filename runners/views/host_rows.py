@@ -118,6 +118,8 @@ def state_words(rack: Rack) -> tuple[str, str, str]:
     if rack.state == HostState.CORDONED and left:
         return "draining", "Draining", f"{left} runner{'s' if left != 1 else ''} left"
     more = rack.host.cordoned_reason if rack.state == HostState.CORDONED else ""
+    if rack.state == HostState.QUARANTINED:
+        more = f"{rack.host.consecutive_failures} failures in a row"
     word = "Enrolling" if rack.state == HostState.ENROLLING else rack.state.label
     return rack.state.value, word, more
 
@@ -179,11 +181,17 @@ def actions_for(host: Host, *, busy: int) -> list[Action]:
     """Return the actions an operator sees, those the state forbids with the reason."""
     if host.retired_at is not None:
         return []
-    actions = [
+    cordon = (
         Action("uncordon", "Uncordon", "circle-play", _url(host, "uncordon"))
         if host.cordoned
-        else Action("cordon", "Cordon", "circle-minus", _url(host, "cordon")),
+        else Action("cordon", "Cordon", "circle-minus", _url(host, "cordon"))
+    )
+    held = host.quarantined_at is not None or host.backoff_until is not None
+    release = Action("release", "Release", "circle-play", _url(host, "release"))
+    actions = [
+        release if held else cordon,
         Action("drain", "Drain", "arrow-down-to-line", _url(host, "drain"), asks=True),
+        *([cordon] if held else []),
         Action("slots", "Change slots", "layout-grid", _url(host, "slots"), asks=True),
         Action(
             "rotate-token",

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from runners import enrolment
+from runners import enrolment, recovery
 from runners.access import Role, may
 from runners.errors import FleetError
 from runners.forms.hosts import CordonForm, DrainHostForm, RetireForm, SlotsForm
@@ -117,6 +117,14 @@ def host_uncordon(request: FleetRequest, name: str) -> HttpResponse:
     host = _get_host_for_user(request, name)
     enrolment.uncordon(host, by=actor(request), reason="", now=timezone.now())
     return _done(request, host, f"{name} takes new runners again.")
+
+
+@role_required("operator")
+@require_POST
+def host_release(request: FleetRequest, name: str) -> HttpResponse:
+    host = _get_host_for_user(request, name)
+    recovery.release_host(host, by=actor(request), reason="", now=timezone.now())
+    return _done(request, host, f"{name} is given runners again.")
 
 
 @role_required("operator")

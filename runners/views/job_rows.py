@@ -23,6 +23,7 @@ _KIND: Mapping[str, str] = {
     DisplayState.OFFLINE: "down",
     DisplayState.LOST: "down",
     DisplayState.FAILED: "down",
+    DisplayState.QUARANTINED: "down",
 }
 _SERVES = (*SERVING, RunnerState.FAILED)
 LONG_WAIT_SECONDS = 120

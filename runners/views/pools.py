@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from runners import pool_policy, pools
+from runners import pool_policy, pools, recovery
 from runners.errors import FleetError
 from runners.forms.pools import PauseForm, PoolForm, RemovePoolForm
 from runners.models import Event, Pool, Runner, Scope
@@ -30,7 +30,12 @@ from runners.views.shared import Confirm, Context, FleetRequest, actor, ask, pag
 EVENTS_SHOWN: Final = 12
 _LIST: Final = "pools/_pool_list.html"
 _PAGE: Final = "pools/_pool_page.html"
-_DOWN: Final = (DisplayState.LOST, DisplayState.FAILED, DisplayState.OFFLINE)
+_DOWN: Final = (
+    DisplayState.LOST,
+    DisplayState.FAILED,
+    DisplayState.QUARANTINED,
+    DisplayState.OFFLINE,
+)
 _BAR: Final = (
     ("busy", (DisplayState.BUSY, DisplayState.DRAINING)),
     ("idle", (DisplayState.IDLE,)),
@@ -165,6 +170,14 @@ def pool_resume(request: FleetRequest, name: str) -> HttpResponse:
     return _done(request, pool, f"{name} starts runners again.")
 
 
+@role_required("operator")
+@require_POST
+def pool_release(request: FleetRequest, name: str) -> HttpResponse:
+    pool = _get_pool_for_user(request, name)
+    recovery.release_pool(pool, by=actor(request), reason="", now=timezone.now())
+    return _done(request, pool, f"{name} starts runners again.")
+
+
 @role_required("admin")
 @require_http_methods(["GET", "POST"])
 def pool_remove(request: FleetRequest, name: str) -> HttpResponse:
@@ -253,6 +266,10 @@ def _keeping(pool: Pool, counts: Counter[str], now: datetime) -> tuple[str, str,
     """Whether the pool is kept as it should be: a state, its word, and why not."""
     if pool.paused_at is not None:
         return "cordoned", "Paused", pool.paused_reason
+    if pool.quarantined_at is not None:
+        failures = pool.consecutive_failures
+        why = f"The last {failures} starts failed; none is tried until somebody releases it."
+        return "quarantined", "Quarantined", why
     if pool.backoff_until is not None and pool.backoff_until > now:
         failures = pool.consecutive_failures
         return "failed", "Backing off", f"{failures} starts failed in a row; it tries again soon."

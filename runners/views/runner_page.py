@@ -15,6 +15,7 @@ from runners.states import DisplayState, GitHubStatus, Phase, RunnerState
 from runners.views.event_words import Happening, words_of
 from runners.views.fleet_map import Rack, racks
 from runners.views.runner_rows import Action, actions_for, current_jobs, job_words
+from runners.views.what_happened import WhatHappened, what_happened
 
 EVENTS_SHOWN: Final = 30
 LOG_CHARACTERS: Final = 8_000
@@ -77,6 +78,7 @@ class RunnerPage:
     log: str
     log_cut: bool
     actions: list[Action]
+    happened: WhatHappened | None
     announce: str
 
 
@@ -99,11 +101,14 @@ def runner_page(runner: Runner, *, now: datetime) -> RunnerPage:
         log=text[-LOG_CHARACTERS:],
         log_cut=len(text) > LOG_CHARACTERS,
         actions=actions_for(runner),
+        happened=what_happened(runner),
         announce=f"{runner.name}: {state.label}",
     )
 
 
 def _problem(runner: Runner, state: DisplayState) -> str:
+    if state == DisplayState.QUARANTINED:
+        return f"It crashed {runner.crashes} times in a row, so it is not started again."
     if state == DisplayState.FAILED:
         return runner.state_reason or runner.phase_reason or "It could not go on."
     if state == DisplayState.LOST:
@@ -166,7 +171,7 @@ def _measured(
 def _job(runner: Runner, state: DisplayState, job: Job | None, now: datetime) -> CurrentJob | None:
     if job is None and not (runner.phase == Phase.BUSY or runner.github_busy):
         return None
-    if state in (DisplayState.REMOVED, DisplayState.FAILED):
+    if state in (DisplayState.REMOVED, DisplayState.FAILED, DisplayState.QUARANTINED):
         return None
     since = (job.started_at if job else None) or runner.job_started_at
     seconds = (now - since).total_seconds() if since else None

@@ -146,7 +146,9 @@ def actions_for(runner: Runner) -> list[Action]:
     """Return the actions an operator sees, those the state forbids with the reason."""
     state = RunnerState(runner.state)
     actions = []
-    if state == RunnerState.DRAINING:
+    if state == RunnerState.FAILED and runner.quarantined_at is not None:
+        actions.append(Action("release", "Release", "circle-play", _url(runner, "release")))
+    elif state == RunnerState.DRAINING:
         gone = runner.github_deleted_at is not None
         why_not = "GitHub no longer has it." if gone else ""
         actions.append(

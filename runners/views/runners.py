@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from runners import lifecycle
+from runners import lifecycle, recovery
 from runners.audit import Actor
 from runners.errors import FleetError, InvalidRequest
 from runners.filters import list_runners
@@ -113,6 +113,15 @@ def runner_stop_drain(request: FleetRequest, pk: int) -> HttpResponse:
     except FleetError as error:
         return _refused(request, runner, error)
     return _done(request, runner, f"{runner.name} takes jobs again.")
+
+
+@role_required("operator")
+@require_POST
+def runner_release(request: FleetRequest, pk: int) -> HttpResponse:
+    runner = _get_runner_for_user(request, pk)
+    event = recovery.release_runner(runner, by=actor(request), reason="", now=timezone.now())
+    said = "is started anew" if event is not None else "was not quarantined"
+    return _done(request, runner, f"{runner.name} {said}.")
 
 
 @role_required("operator")

@@ -228,7 +228,7 @@ def test_the_overview_costs_the_same_queries_however_large(
         RunnerFactory(scope=scope, failed=True)
         JobFactory(scope=scope)
 
-    with django_assert_num_queries(24):
+    with django_assert_num_queries(25):
         operator.get(URL)
 
 
