@@ -16,6 +16,7 @@ from runners import audit, fleet, lifecycle, registration
 from runners.audit import Actor
 from runners.drift_kinds import MEANINGS, SAFE, DriftKind
 from runners.errors import FleetError, InvalidRequest
+from runners.failure import Cause
 from runners.github.errors import GitHubError, NotFound, RateLimited, RunnerBusy
 from runners.mismatches import Mismatch
 from runners.models import Drift, Event, Fleet, Host, Runner, Scope
@@ -253,6 +254,15 @@ def _mend(row: Drift, scope: Scope, github: RunnerRegistry, now: datetime) -> in
     by_hand = row.fix_wanted_at is not None
     if kind in (DriftKind.NEVER_ONLINE, DriftKind.REMOVED_AT_GITHUB) and not by_hand:
         return 0  # their deadlines are the plan's; a person's word makes it now
+    if kind == DriftKind.NEVER_ONLINE:
+        lifecycle.fail(
+            runner,
+            cause=Cause.START_DEADLINE,
+            reason="Registered, but not online at GitHub; given up on before its deadline.",
+            now=now,
+            by=BY,
+        )
+        return _done(row, runner, "failed", now)
     lifecycle.drain(runner, by=BY, reason=kind.label, now=now)
     return _done(row, runner, "draining", now)
 

@@ -63,7 +63,8 @@ MEANINGS: Final[dict[DriftKind, Meaning]] = {
         "The host says the process is alive while GitHub says the runner is offline. The process "
         "is believed: GitHub may say offline while a runner takes jobs.",
         "Drain it",
-        "It is drained: a job on it goes on to its end, then it is deregistered and replaced.",
+        "It is drained: a job on it goes on to its end, then it is deregistered. Its pool starts "
+        "another.",
     ),
     DriftKind.BUSY_BUT_IDLE: Meaning(
         "GitHub counts a job on the runner that its host does not see. It is treated as busy.",
@@ -73,7 +74,8 @@ MEANINGS: Final[dict[DriftKind, Meaning]] = {
     DriftKind.LABELS: Meaning(
         "The labels at GitHub are not the ones we want.",
         "Push the wanted labels",
-        "The custom labels at GitHub are replaced. An ephemeral runner is drained and replaced.",
+        "The custom labels at GitHub are replaced. An ephemeral runner is drained, and its pool "
+        "starts another.",
         safe=True,
     ),
     DriftKind.DUPLICATE_NAME: Meaning(
@@ -85,7 +87,7 @@ MEANINGS: Final[dict[DriftKind, Meaning]] = {
         "The runner's application is older than the one GitHub offers. GitHub stops giving it jobs "
         "30 days after a newer release.",
         "Drain and replace it",
-        "It finishes its job, then one with the offered version takes its place.",
+        "It finishes its job and leaves; its pool starts one with the offered version.",
         settle_seconds=0,
     ),
     DriftKind.FOREIGN: Meaning(

@@ -216,6 +216,81 @@ def test_persistent_runner_with_other_labels_gets_the_wanted_ones(github, scope)
     assert stored(runner).state == RunnerState.ACTIVE
 
 
+# By hand.
+
+
+def asked(row, by):
+    drift.ask_to_fix([row], by=by, reason="now", now=SOON)
+
+
+def test_registered_runner_is_given_up_on_before_its_deadline_on_a_persons_word(github, scope, ada):
+    runner = registered(
+        github,
+        online=False,
+        starting=True,
+        scope=scope,
+        state_changed_at=NOW,
+        registered_at=NOW - timedelta(seconds=90),
+        host__offline_after=HEARD,
+    )
+    run_pass(scope, github)
+    row = Drift.objects.get()
+    asked(row, ada)
+
+    run_pass(scope, github, now=SOON)
+
+    after = stored(runner)
+    assert (row.kind, after.state, after.failure_cause) == (
+        "never-online",
+        "failed",
+        "start-deadline",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "there", "traits"),
+    [
+        ("busy-but-idle", {"busy": True}, {}),
+        (
+            "alive-but-offline",
+            {"online": False},
+            {"github_offline_since": NOW - timedelta(seconds=90)},
+        ),
+        ("wrong-version", {}, {"runner_version": "2.300.0"}),
+    ],
+)
+def test_runner_is_drained_on_a_persons_word_and_never_before(
+    kind, there, traits, github, scope, ada
+):
+    RunnerPackageFactory(scope=scope, version="2.336.0")
+    runner = registered(github, scope=scope, host__offline_after=HEARD, **traits)
+    labels = ["self-hosted", "linux", "x64", fleet.owner_mark()]
+    github.set_runner(path_of(scope), runner.name, labels=labels, **there)
+    run_pass(scope, github)
+    run_pass(scope, github, now=NOW + timedelta(hours=1))
+    assert (kinds(), stored(runner).state) == ([kind], "active")
+
+    asked(Drift.objects.get(), ada)
+    run_pass(scope, github, now=NOW + timedelta(hours=1))
+
+    assert stored(runner).state == RunnerState.DRAINING
+
+
+def test_duplicate_of_our_name_is_deleted_on_a_persons_word_and_ours_stays(github, scope, ada):
+    runner = registered(github, scope=scope, host__offline_after=HEARD)
+    labels = ["self-hosted", "linux", "x64", fleet.owner_mark()]
+    github.set_runner(path_of(scope), runner.name, labels=labels)
+    double = github.add_runner(path_of(scope), runner.name.upper(), labels=labels)
+    run_pass(scope, github)
+    row = Drift.objects.get()
+    assert (row.kind, row.github_id) == ("duplicate-name", double.id)
+
+    asked(row, ada)
+    run_pass(scope, github, now=SOON)
+
+    assert [there.id for there in github.runners(path_of(scope))] == [runner.github_id]
+
+
 # Hosts.
 
 
