@@ -12,6 +12,7 @@ from runners.views import (
     events,
     fleet,
     health,
+    host_bulk,
     hosts,
     jobs,
     maintenance,
@@ -52,6 +53,7 @@ host = [
 maintenance_round = [
     path("", maintenance.maintenance_list, name="maintenance-list"),
     path("new/", maintenance.maintenance_new, name="maintenance-new"),
+    path("hosts/", host_bulk.host_bulk, name="host-bulk"),
     path("<int:pk>/", maintenance.maintenance_detail, name="maintenance-detail"),
     path("<int:pk>/pause/", maintenance.maintenance_pause, name="maintenance-pause"),
     path("<int:pk>/resume/", maintenance.maintenance_resume, name="maintenance-resume"),

@@ -9,6 +9,7 @@ from django import forms
 
 from runners.enrolment import SLOTS_LIMIT
 from runners.forms import widgets
+from runners.forms.selection import IdsField, answered, chosen
 from runners.models import Host
 
 DEADLINES: Final = (
@@ -55,6 +56,28 @@ class DrainHostForm(forms.Form):
         """How long jobs may go on; None for as long as they take."""
         minutes = self.cleaned_data["deadline_minutes"]
         return timedelta(minutes=int(minutes)) if minutes else None
+
+
+class BulkHostsForm(forms.Form):
+    """The hosts ticked in the list and what to do with them."""
+
+    action = forms.ChoiceField(
+        choices=(
+            ("cordon", "Cordon"),
+            ("uncordon", "Uncordon"),
+            ("drain", "Drain"),
+            ("round", "Start a round of maintenance"),
+        )
+    )
+    ids = IdsField()
+
+
+class BulkDrainHostsForm(DrainHostForm):
+    """A drain of the ticked hosts, asked for once more with what it means."""
+
+    action = chosen("drain")
+    confirmed = answered()
+    ids = IdsField()
 
 
 class SlotsForm(forms.Form):

@@ -9,7 +9,7 @@ from django.http import QueryDict
 
 from runners.forms import widgets
 from runners.forms.hosts import DrainHostForm
-from runners.lifecycle import COUNT_LIMIT
+from runners.forms.selection import IdsField, answered, chosen
 
 WHEN_DONE = "when-done"
 NOW = "now"
@@ -27,18 +27,10 @@ def reason_field() -> forms.CharField:
     )
 
 
-class DrainForm(forms.Form):
+class DrainForm(DrainHostForm):
     """A drain: both fields may stay empty, so that one click suffices."""
 
     reason = reason_field()
-    deadline_minutes = forms.IntegerField(
-        required=False,
-        min_value=1,
-        max_value=7 * 24 * 60,
-        label="Deadline, minutes",
-        help_text="A job still running then fails. Empty: no deadline.",
-        widget=widgets.number_input(),
-    )
 
 
 class StopDrainForm(forms.Form):
@@ -47,21 +39,46 @@ class StopDrainForm(forms.Form):
     reason = reason_field()
 
 
-class DeregisterForm(forms.Form):
-    """A deregistration: after the job, or by force with a reason."""
+class LeaveForm(forms.Form):
+    """When runners go: after their jobs, or by force with a reason."""
 
     how = forms.ChoiceField(choices=HOW, initial=WHEN_DONE, label="When", widget=widgets.radio())
     reason = reason_field()
 
     @property
     def force(self) -> bool:
-        """Whether the job on it may fail."""
+        """Whether jobs may fail."""
         return bool(self.cleaned_data["how"] == NOW)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if cleaned.get("how") == NOW and not cleaned.get("reason", "").strip():
             self.add_error("reason", "Say why: a job that runs now will fail.")
+        return cleaned
+
+
+class DeregisterForm(LeaveForm):
+    """A deregistration; to force a runner out that works, its name is typed."""
+
+    name = forms.CharField(
+        required=False,
+        label="To end its job now, type the runner's name",
+        widget=widgets.text_input(autocomplete="off", spellcheck="false"),
+    )
+    field_order = ("how", "name", "reason")
+
+    def __init__(self, data: QueryDict | None = None, *, name: str, busy: bool) -> None:
+        super().__init__(data)
+        self.runner_name, self.busy = name, busy
+        if busy:
+            self.fields["name"].help_text = f"{name}, exactly. The job fails; nothing undoes it."
+        else:
+            del self.fields["name"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if self.busy and cleaned.get("how") == NOW and cleaned.get("name") != self.runner_name:
+            self.add_error("name", f"Type {self.runner_name} to end its job now.")
         return cleaned
 
 
@@ -82,33 +99,23 @@ class LabelsForm(forms.Form):
         return [name.strip() for name in self.cleaned_data["labels"].split(",")]
 
 
-class RunnerIdsField(forms.Field):
-    """Keys of runners, as many hidden inputs of one name; at most one page of them."""
-
-    widget = forms.MultipleHiddenInput
-
-    def to_python(self, value: list[str] | None) -> list[int]:
-        keys = [key for key in value or [] if key.isascii() and key.isdigit()]
-        return [int(key) for key in keys[:COUNT_LIMIT]]
-
-
 class BulkForm(forms.Form):
     """The runners ticked in the list and what to do with them."""
 
     action = forms.ChoiceField(choices=(("drain", "Drain"), ("deregister", "Deregister")))
-    ids = RunnerIdsField()
+    ids = IdsField()
 
 
 class BulkDrainForm(DrainHostForm):
     """A drain of the ticked runners, asked for once more with what it means."""
 
-    action = forms.CharField(initial="drain", widget=forms.HiddenInput())
-    confirmed = forms.CharField(initial="yes", widget=forms.HiddenInput())
-    ids = RunnerIdsField()
+    action = chosen("drain")
+    confirmed = answered()
+    ids = IdsField()
     reason = reason_field()
 
 
-class BulkDeregisterForm(DeregisterForm):
+class BulkDeregisterForm(LeaveForm):
     """A deregistration of many; by force, the number of busy ones is typed when it is above one."""
 
     how = forms.ChoiceField(
@@ -117,9 +124,9 @@ class BulkDeregisterForm(DeregisterForm):
         label="When",
         widget=widgets.radio(),
     )
-    action = forms.CharField(initial="deregister", widget=forms.HiddenInput())
-    confirmed = forms.CharField(initial="yes", widget=forms.HiddenInput())
-    ids = RunnerIdsField()
+    action = chosen("deregister")
+    confirmed = answered()
+    ids = IdsField()
     busy_count = forms.IntegerField(
         required=False, label="Jobs that fail", widget=widgets.number_input(autocomplete="off")
     )

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models import Count, Sum
-from django.forms import Form
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -25,30 +23,27 @@ from runners.errors import FleetError
 from runners.forms.hosts import CordonForm, DrainHostForm, RetireForm, SlotsForm
 from runners.host_filters import HostListing, list_hosts
 from runners.models import EnrolmentCode, Host, Runner
-from runners.states import HostState, Phase
+from runners.states import SERVING, HostState, Phase
 from runners.views import versions
+from runners.views.actions import Place, Question, Subject, ask_about, done, refused
+from runners.views.drain_preview import host_words
 from runners.views.guard import role_required
 from runners.views.host_page import host_page
 from runners.views.host_rows import HostRow, host_rows
 from runners.views.links import Column, changed, list_query, sort_column
 from runners.views.shared import (
-    Confirm,
     Context,
     FleetRequest,
     actor,
-    ask,
     page,
     polled,
-    refuse,
-    respond,
 )
 
 PAGE_SIZE: Final = 25
 CODES_SHOWN: Final = 5
 SILENT_NAMED: Final = 3
-_TABLE: Final = "hosts/_host_table.html"
+TABLE: Final = "hosts/_host_table.html"
 _PAGE: Final = "hosts/_host_page.html"
-_PAGE_ID: Final = "host-page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,7 @@ class Chip:
 @role_required("viewer")
 @require_GET
 def host_list(request: FleetRequest) -> HttpResponse:
-    return page(request, "hosts/host_list.html", _TABLE, _list_context(request))
+    return page(request, "hosts/host_list.html", TABLE, list_context(request))
 
 
 def _page_version(request: HttpRequest, name: str) -> str:
@@ -106,9 +101,8 @@ def host_cordon(request: FleetRequest, name: str) -> HttpResponse:
     form = CordonForm(request.POST)
     reason = form.cleaned_data["reason"] if form.is_valid() else ""
     enrolment.cordon(host, by=actor(request), reason=reason, now=timezone.now())
-    return _done(
-        request, host, f"{name} takes no new runners.", reverse("host-uncordon", args=[name])
-    )
+    said = f"{name} takes no new runners."
+    return done(request, _subject(request, host), said, undo="uncordon")
 
 
 @role_required("operator")
@@ -116,7 +110,7 @@ def host_cordon(request: FleetRequest, name: str) -> HttpResponse:
 def host_uncordon(request: FleetRequest, name: str) -> HttpResponse:
     host = _get_host_for_user(request, name)
     enrolment.uncordon(host, by=actor(request), reason="", now=timezone.now())
-    return _done(request, host, f"{name} takes new runners again.")
+    return done(request, _subject(request, host), f"{name} takes new runners again.")
 
 
 @role_required("operator")
@@ -124,7 +118,7 @@ def host_uncordon(request: FleetRequest, name: str) -> HttpResponse:
 def host_release(request: FleetRequest, name: str) -> HttpResponse:
     host = _get_host_for_user(request, name)
     recovery.release_host(host, by=actor(request), reason="", now=timezone.now())
-    return _done(request, host, f"{name} is given runners again.")
+    return done(request, _subject(request, host), f"{name} is given runners again.")
 
 
 @role_required("operator")
@@ -133,16 +127,12 @@ def host_drain(request: FleetRequest, name: str) -> HttpResponse:
     host = _get_host_for_user(request, name)
     form = DrainHostForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
-        return _ask(
-            request,
-            host,
-            "drain",
-            form,
-            title=f"Drain {name}?",
-            text="It is cordoned. Running jobs finish, its runners leave GitHub, none start here "
-            "until you uncordon it.",
-            button=f"Drain {name}",
+        question = Question(
+            f"Drain {name}?",
+            host_words([name], serving_on([host]), timezone.now()),
+            f"Drain {name}",
         )
+        return ask_about(request, _subject(request, host), "drain", form, question)
     now = timezone.now()
     deadline = form.deadline
     try:
@@ -154,9 +144,11 @@ def host_drain(request: FleetRequest, name: str) -> HttpResponse:
             deadline_at=now + deadline if deadline else None,
         )
     except FleetError as error:
-        return _refused(request, host, error)
+        return refused(request, _subject(request, host), error)
     count = f"{len(drained)} runner{'s' if len(drained) != 1 else ''}"
-    return _done(request, host, f"{name} is cordoned; {count} told to finish and leave.")
+    return done(
+        request, _subject(request, host), f"{name} is cordoned; {count} told to finish and leave."
+    )
 
 
 @role_required("operator")
@@ -166,15 +158,12 @@ def host_slots(request: FleetRequest, name: str) -> HttpResponse:
     data = request.POST if request.method == "POST" else None
     form = SlotsForm(data, initial={"slots": host.slots})
     if not form.is_valid():
-        return _ask(
-            request,
-            host,
-            "slots",
-            form,
-            title=f"Slots of {name}",
-            text="How many runners it may run at once.",
-            button="Save slots",
+        question = Question(
+            f"Slots of {name}",
+            "How many runners it may run at once.",
+            "Save slots",
         )
+        return ask_about(request, _subject(request, host), "slots", form, question)
     try:
         enrolment.set_slots(
             host,
@@ -184,8 +173,8 @@ def host_slots(request: FleetRequest, name: str) -> HttpResponse:
             now=timezone.now(),
         )
     except FleetError as error:
-        return _refused(request, host, error)
-    return _done(request, host, f"{name} has {form.cleaned_data['slots']} slots.")
+        return refused(request, _subject(request, host), error)
+    return done(request, _subject(request, host), f"{name} has {form.cleaned_data['slots']} slots.")
 
 
 @role_required("operator")
@@ -193,18 +182,17 @@ def host_slots(request: FleetRequest, name: str) -> HttpResponse:
 def host_rotate_token(request: FleetRequest, name: str) -> HttpResponse:
     host = _get_host_for_user(request, name)
     if request.method == "GET":
-        return _ask(
-            request,
-            host,
-            "rotate-token",
-            None,
-            title=f"Rotate the agent token of {name}?",
-            text="Its agent gets a new token with its next heartbeat; the old one works until the "
+        question = Question(
+            f"Rotate the agent token of {name}?",
+            "Its agent gets a new token with its next heartbeat; the old one works until the "
             "new one was used. Nothing stops.",
-            button="Rotate token",
+            "Rotate token",
         )
+        return ask_about(request, _subject(request, host), "rotate-token", None, question)
     enrolment.ask_token_rotation(host, by=actor(request), now=timezone.now())
-    return _done(request, host, f"{name} gets a new token with its next heartbeat.")
+    return done(
+        request, _subject(request, host), f"{name} gets a new token with its next heartbeat."
+    )
 
 
 @role_required("operator")
@@ -213,24 +201,26 @@ def host_retire(request: FleetRequest, name: str) -> HttpResponse:
     host = _get_host_for_user(request, name)
     form = RetireForm(request.POST if request.method == "POST" else None, host=host)
     if not form.is_valid():
-        return _ask(
-            request,
-            host,
-            "retire",
-            form,
-            title=f"Retire {name}?",
-            text="Its token stops working and its runners leave GitHub. Its history stays. To "
+        question = Question(
+            f"Retire {name}?",
+            "Its token stops working and its runners leave GitHub. Its history stays. To "
             "pause it instead, cordon or drain it.",
-            button=f"Retire {name}",
+            f"Retire {name}",
             danger=True,
         )
+        return ask_about(request, _subject(request, host), "retire", form, question)
     try:
         enrolment.retire(
             host, by=actor(request), reason=form.cleaned_data["reason"], now=timezone.now()
         )
     except FleetError as error:
-        return _refused(request, host, error)
-    return _done(request, host, f"{name} is retired.")
+        return refused(request, _subject(request, host), error)
+    return done(request, _subject(request, host), f"{name} is retired.")
+
+
+def serving_on(hosts: Sequence[Host]) -> list[Runner]:
+    """The runners a drain of these hosts would tell to leave."""
+    return list(Runner.objects.filter(host__in=hosts, state__in=SERVING).select_related("host"))
 
 
 def _get_host_for_user(request: FleetRequest, name: str) -> Host:
@@ -238,7 +228,7 @@ def _get_host_for_user(request: FleetRequest, name: str) -> Host:
     return get_object_or_404(Host.objects.prefetch_related("labels"), name=name)
 
 
-def _list_context(request: FleetRequest) -> Context:
+def list_context(request: FleetRequest) -> Context:
     now = timezone.now()
     path = reverse("host-list")
     query = list_query(request, "host-list")
@@ -365,52 +355,12 @@ def _detail_context(request: FleetRequest, name: str) -> Context:
     }
 
 
-def _ask(
-    request: FleetRequest,
-    host: Host,
-    verb: str,
-    form: Form | None,
-    *,
-    title: str,
-    text: str,
-    button: str,
-    danger: bool = False,
-) -> HttpResponse:
-    confirm = Confirm(
-        title=title,
-        text=text,
-        button=button,
-        action=reverse(f"host-{verb}", args=[host.name]),
-        cancel_url=host.get_absolute_url(),
-        target=f"#{_PAGE_ID}" if _on_detail(request, host) else "#hosts",
-        danger=danger,
+def _subject(request: FleetRequest, host: Host) -> Subject:
+    """The host on its own page, or in the list, which comes back whole with its counts."""
+    return Subject(
+        kind="host",
+        key=host.name,
+        url=host.get_absolute_url(),
+        on_page=Place(_PAGE, "#host-page", lambda: _detail_context(request, host.name)),
+        on_list=Place(TABLE, "#hosts", lambda: list_context(request)),
     )
-    return ask(request, confirm, form)
-
-
-def _on_detail(request: FleetRequest, host: Host) -> bool:
-    """Whether the person looks at the host's own page rather than at the list."""
-    return urlsplit(request.htmx.current_url or "").path == host.get_absolute_url()
-
-
-def _done(request: FleetRequest, host: Host, said: str, undo_url: str = "") -> HttpResponse:
-    url = host.get_absolute_url()
-    if _on_detail(request, host):
-        return respond(
-            request,
-            _PAGE,
-            url,
-            lambda: _detail_context(request, host.name),
-            said=said,
-            undo_url=undo_url,
-        )
-    return respond(
-        request, _TABLE, url, lambda: _list_context(request), said=said, undo_url=undo_url
-    )
-
-
-def _refused(request: FleetRequest, host: Host, error: FleetError) -> HttpResponse:
-    url = host.get_absolute_url()
-    if _on_detail(request, host):
-        return refuse(request, _PAGE, url, lambda: _detail_context(request, host.name), error)
-    return refuse(request, _TABLE, url, lambda: _list_context(request), error)

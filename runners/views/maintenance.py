@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -97,7 +97,7 @@ def maintenance_list(request: FleetRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def maintenance_new(request: FleetRequest) -> HttpResponse:
     now = timezone.now()
-    chosen = list(list_hosts(request.GET, now=now).rows)
+    chosen = _hosts_of_address(request.GET, now)
     form = RoundForm(request.POST if request.method == "POST" else None, hosts=chosen)
     told, status = None, 200
     if request.method == "POST":
@@ -117,6 +117,14 @@ def maintenance_new(request: FleetRequest) -> HttpResponse:
                 told, status = rolling.forecast(form.plan.percent_out, hosts, places), 200
     context = {"form": form, "forecast": told}
     return render(request, "maintenance/maintenance_new.html", context, status=status)
+
+
+def _hosts_of_address(query: QueryDict, now: datetime) -> list[Host]:
+    """The hosts ticked in the list before, or those its filters show."""
+    if "ids" not in query:
+        return list(list_hosts(query, now=now).rows)
+    keys = [key for key in query.getlist("ids") if key.isascii() and key.isdigit()]
+    return list(Host.objects.in_service().filter(pk__in=keys))
 
 
 def _page_version(request: HttpRequest, pk: int) -> str:

@@ -10,7 +10,6 @@ from typing import Final
 
 from django.contrib import messages
 from django.db.models import Count, F, QuerySet
-from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -23,9 +22,10 @@ from runners.forms.pools import PauseForm, PoolForm, RemovePoolForm
 from runners.models import Event, Pool, Runner, Scope
 from runners.states import DisplayState, RunnerState
 from runners.views import versions
+from runners.views.actions import Place, Question, Subject, ask_about, done
 from runners.views.event_words import Happening, happening
 from runners.views.guard import role_required
-from runners.views.shared import Confirm, Context, FleetRequest, actor, ask, page, polled, respond
+from runners.views.shared import Context, FleetRequest, actor, page, polled
 
 EVENTS_SHOWN: Final = 12
 _LIST: Final = "pools/_pool_list.html"
@@ -149,17 +149,14 @@ def pool_pause(request: FleetRequest, name: str) -> HttpResponse:
     pool = _get_pool_for_user(request, name)
     form = PauseForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
-        return _ask(
-            request,
-            pool,
-            "pause",
-            form,
-            title=f"Pause {name}?",
-            text="It starts no runners until somebody resumes it. Those it has go on.",
-            button=f"Pause {name}",
+        question = Question(
+            f"Pause {name}?",
+            "It starts no runners until somebody resumes it. Those it has go on.",
+            f"Pause {name}",
         )
+        return ask_about(request, _subject(request, pool), "pause", form, question)
     pools.pause(pool, by=actor(request), reason=form.cleaned_data["reason"], now=timezone.now())
-    return _done(request, pool, f"{name} is paused.", reverse("pool-resume", args=[name]))
+    return done(request, _subject(request, pool), f"{name} is paused.", undo="resume")
 
 
 @role_required("admin")
@@ -167,7 +164,7 @@ def pool_pause(request: FleetRequest, name: str) -> HttpResponse:
 def pool_resume(request: FleetRequest, name: str) -> HttpResponse:
     pool = _get_pool_for_user(request, name)
     pools.resume(pool, by=actor(request), reason="", now=timezone.now())
-    return _done(request, pool, f"{name} starts runners again.")
+    return done(request, _subject(request, pool), f"{name} starts runners again.")
 
 
 @role_required("operator")
@@ -175,7 +172,7 @@ def pool_resume(request: FleetRequest, name: str) -> HttpResponse:
 def pool_release(request: FleetRequest, name: str) -> HttpResponse:
     pool = _get_pool_for_user(request, name)
     recovery.release_pool(pool, by=actor(request), reason="", now=timezone.now())
-    return _done(request, pool, f"{name} starts runners again.")
+    return done(request, _subject(request, pool), f"{name} starts runners again.")
 
 
 @role_required("admin")
@@ -184,17 +181,15 @@ def pool_remove(request: FleetRequest, name: str) -> HttpResponse:
     pool = _get_pool_for_user(request, name)
     form = RemovePoolForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
-        return _ask(
-            request,
-            pool,
-            "remove",
-            form,
-            title=f"Remove {name}?",
-            text="Nothing is kept ready for it any more. A pool with runners stays; to hold it for "
+        question = Question(
+            f"Remove {name}?",
+            "Nothing is kept ready for it any more. A pool with runners stays; to hold it for "
             "a while, pause it.",
-            button=f"Remove {name}",
+            f"Remove {name}",
             danger=True,
+            leaves=True,
         )
+        return ask_about(request, _subject(request, pool), "remove", form, question)
     try:
         pool_policy.remove(
             pool, by=actor(request), reason=form.cleaned_data["reason"], now=timezone.now()
@@ -314,35 +309,7 @@ def _detail_context(request: FleetRequest, name: str) -> Context:
     }
 
 
-def _ask(
-    request: FleetRequest,
-    pool: Pool,
-    verb: str,
-    form: Form,
-    *,
-    title: str,
-    text: str,
-    button: str,
-    danger: bool = False,
-) -> HttpResponse:
-    confirm = Confirm(
-        title=title,
-        text=text,
-        button=button,
-        action=reverse(f"pool-{verb}", args=[pool.name]),
-        cancel_url=pool.get_absolute_url(),
-        target="" if danger else "#pool-page",
-        danger=danger,
-    )
-    return ask(request, confirm, form)
-
-
-def _done(request: FleetRequest, pool: Pool, said: str, undo_url: str = "") -> HttpResponse:
-    return respond(
-        request,
-        _PAGE,
-        pool.get_absolute_url(),
-        lambda: _detail_context(request, pool.name),
-        said=said,
-        undo_url=undo_url,
-    )
+def _subject(request: FleetRequest, pool: Pool) -> Subject:
+    """The pool on its page; the list has no actions."""
+    place = Place(_PAGE, "#pool-page", lambda: _detail_context(request, pool.name))
+    return Subject("pool", pool.name, pool.get_absolute_url(), on_page=place, on_list=place)

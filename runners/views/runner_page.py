@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from runners.models import Event, Job, Runner, RunnerLog
-from runners.states import DisplayState, GitHubStatus, Phase, RunnerState
+from runners.states import DisplayState, GitHubStatus, HostState, Phase, RunnerState
 from runners.views.event_words import Happening, words_of
 from runners.views.fleet_map import Rack, racks
 from runners.views.runner_rows import Action, actions_for, current_jobs, job_words
@@ -19,6 +19,11 @@ from runners.views.what_happened import WhatHappened, what_happened
 
 EVENTS_SHOWN: Final = 30
 LOG_CHARACTERS: Final = 8_000
+ASKED_BY_NOW: Final = timedelta(minutes=3)
+STILL_COUNTED: Final = (
+    "GitHub still counts a job on it. This can last 15 minutes after a job; it is asked again with "
+    "each pass."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class RunnerPage:
     state: DisplayState
     labels: list[str]
     problem: str
+    waits: str
     steps: list[Step]
     job: CurrentJob | None
     columns: list[Column]
@@ -93,6 +99,7 @@ def runner_page(runner: Runner, *, now: datetime) -> RunnerPage:
         state=state,
         labels=[label.name for label in runner.labels.all()],
         problem=_problem(runner, state),
+        waits=_waits(runner, now),
         steps=_steps(runner, state, job, now),
         job=_job(runner, state, job, now),
         columns=[_wanted(runner), _observed(runner), _github(runner)],
@@ -116,6 +123,21 @@ def _problem(runner: Runner, state: DisplayState) -> str:
     if state == DisplayState.OFFLINE:
         return _mismatch(runner)
     return ""
+
+
+def _waits(runner: Runner, now: datetime) -> str:
+    """Say when GitHub keeps refusing to let go of a runner on which its host sees no job."""
+    leaving = runner.state in (RunnerState.DRAINING, RunnerState.REMOVING)
+    if not leaving or runner.github_id is None or runner.github_deleted_at is not None:
+        return ""
+    if runner.phase == Phase.BUSY or runner.host.state_at(now) == HostState.OFFLINE:
+        return ""
+    # Deleted at the first pass, unless it was refused; a refusal for another reason is told as such
+    overdue = now - runner.state_changed_at >= ASKED_BY_NOW
+    unheard = runner.scope.github_unknown_since is not None or runner.scope.github_error
+    if not runner.github_busy and (unheard or not overdue):
+        return ""
+    return STILL_COUNTED
 
 
 def _mismatch(runner: Runner) -> str:

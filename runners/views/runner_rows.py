@@ -154,6 +154,9 @@ def actions_for(runner: Runner) -> list[Action]:
         actions.append(
             Action("stop-drain", "Stop draining", "rotate-cw", _url(runner, "stop-drain"), why_not)
         )
+        if not gone:
+            drain = _url(runner, "drain")
+            actions.append(Action("drain", "Change drain", "arrow-down-to-line", drain, asks=True))
     else:
         why_not = _NO_DRAIN.get(state, "")
         actions.append(

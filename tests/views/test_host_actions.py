@@ -115,6 +115,35 @@ def test_a_drain_asks_first_and_says_what_follows(operator):
     )
 
 
+def test_a_drain_is_previewed_with_its_jobs_and_the_labels_it_leaves_bare(operator):
+    host = HostFactory()
+    RunnerFactory(host=host, slot=1, busy=True, labels=["x64", "gpu"])
+    RunnerFactory(host=host, slot=2, labels=["x64"])
+    RunnerFactory(labels=["x64"])
+
+    said = parse(operator.get(url_of("drain", host)).content).one("main").text
+
+    assert "It has 2 runners. 1 of them runs a job, which goes on." in said
+    assert "No runner is left for gpu." in said
+
+
+def test_a_drain_of_a_silent_host_says_what_is_unknown(operator):
+    host = HostFactory(offline=True, name="forge-09")
+    RunnerFactory(host=host)
+
+    said = parse(operator.get(url_of("drain", host)).content).one("main").text
+
+    assert "Silent, so what runs there is unknown: forge-09." in said
+
+
+def test_an_empty_host_is_drained_into_a_cordon(operator):
+    host = HostFactory()
+
+    said = parse(operator.get(url_of("drain", host)).content).one("main").text
+
+    assert "It has no runner now." in said
+
+
 def test_a_drain_cordons_and_drains_every_runner(operator):
     host = HostFactory()
     runners = [RunnerFactory(host=host, slot=slot) for slot in (1, 2)]

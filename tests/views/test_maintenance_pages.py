@@ -60,6 +60,17 @@ def test_the_hosts_of_the_lists_filters_come_ticked(operator):
     assert not page.one("input", name="hosts", value=str(there.pk)).has("checked")
 
 
+@pytest.mark.parametrize("extra", ["", "&ids=x&ids=999999"])
+def test_the_hosts_of_the_address_come_ticked_and_no_others(operator, extra):
+    chosen, other, gone = HostFactory(), HostFactory(), HostFactory(retired=True)
+
+    page = parse(operator.get(f"{NEW}?ids={chosen.pk}&ids={gone.pk}{extra}").content)
+
+    ticked = [box["value"] for box in page.all("input", name="hosts") if box.has("checked")]
+    assert ticked == [str(chosen.pk)]
+    assert page.one("input", name="hosts", value=str(other.pk))
+
+
 def test_a_preview_tells_the_waves_and_starts_nothing(operator):
     hosts = [HostFactory() for _ in range(4)]
     ticked = [host.pk for host in hosts]

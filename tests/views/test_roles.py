@@ -60,6 +60,7 @@ RULES = {
     "runner-deregister": Rule(OPERATORS, ASK, "runner"),
     "runner-labels": Rule(OPERATORS, ASK, "runner"),
     "host-list": Rule(READERS, READ),
+    "host-bulk": Rule(OPERATORS, ACT),
     "host-new": Rule(OPERATORS, ASK),
     "host-detail": Rule(READERS, READ, "host"),
     "host-cordon": Rule(OPERATORS, ACT, "host"),

@@ -63,26 +63,46 @@ def test_a_drain_names_who_asked_for_it(operator):
     assert event.actor_kind == Event.ActorKind.USER
 
 
-def test_a_deadline_is_kept(operator):
+@pytest.mark.parametrize(("choice", "minutes"), [("15", 15), ("60", 60), ("360", 360)])
+def test_a_deadline_is_a_preset(operator, choice, minutes):
     runner = RunnerFactory()
 
-    operator.post(url_of("drain", runner), {"deadline_minutes": "30"})
+    operator.post(url_of("drain", runner), {"deadline_minutes": choice})
 
     runner.refresh_from_db()
-    assert runner.drain_deadline_at == NOW + timedelta(minutes=30)
+    assert runner.drain_deadline_at == NOW + timedelta(minutes=minutes)
 
 
-def test_a_deadline_out_of_range_is_said_beside_the_field(operator):
+def test_a_deadline_that_is_no_preset_is_said_beside_the_field(operator):
     runner = RunnerFactory()
 
-    response = operator.post(url_of("drain", runner), {"deadline_minutes": "0"})
+    response = operator.post(url_of("drain", runner), {"deadline_minutes": "7"})
 
-    page = parse(response.content)
     assert response.status_code == 422
-    assert page.by_id("id_deadline_minutes")["aria-invalid"] == "true"
-    assert "greater than or equal to 1" in page.by_id("id_deadline_minutes_error").text
+    assert "7 is not one of the available choices" in parse(response.content).one("main").text
     runner.refresh_from_db()
     assert runner.state == RunnerState.ACTIVE
+
+
+def test_the_question_before_a_drain_names_the_labels_it_leaves_bare(operator):
+    runner = RunnerFactory(labels=["gpu", "x64"])
+    RunnerFactory(labels=["x64"])
+
+    page = parse(operator.get(url_of("drain", runner)).content)
+
+    assert "No runner is left for gpu." in page.one("main").text
+
+
+def test_a_drain_that_goes_on_can_be_given_another_deadline(operator):
+    runner = RunnerFactory(busy=True, draining=True, state_reason="Disk")
+
+    asked = parse(operator.get(url_of("drain", runner)).content)
+    operator.post(url_of("drain", runner), {"deadline_minutes": "60", "reason": "Kernel"})
+
+    assert asked.one("h1").text == f"Change the drain of {runner.name}?"
+    runner.refresh_from_db()
+    assert (runner.state, runner.state_reason) == (RunnerState.DRAINING, "Kernel")
+    assert runner.drain_deadline_at == NOW + timedelta(hours=1)
 
 
 def test_a_drain_from_the_list_answers_its_row_and_a_toast_that_undoes_it(operator):
@@ -207,10 +227,35 @@ def test_forcing_a_runner_out_needs_a_reason(operator):
     assert runner.state == RunnerState.ACTIVE
 
 
+@pytest.mark.parametrize("typed", ["", "another", "LINUX-X64-1"])
+def test_a_working_runner_is_forced_out_by_its_name_only(operator, typed):
+    runner = RunnerFactory(busy=True, name="linux-x64-1")
+    asked = {"how": "now", "reason": "It hangs", "name": typed}
+
+    response = operator.post(url_of("deregister", runner), asked)
+
+    assert response.status_code == 422
+    assert "Type linux-x64-1" in parse(response.content).by_id("id_name_error").text
+    runner.refresh_from_db()
+    assert runner.state == RunnerState.ACTIVE
+
+
+def test_an_idle_runner_is_forced_out_without_typing(operator):
+    runner = RunnerFactory()
+
+    page = parse(operator.get(url_of("deregister", runner)).content)
+    operator.post(url_of("deregister", runner), {"how": "now", "reason": "Old"})
+
+    assert page.one("main").all("input", name="name") == []
+    runner.refresh_from_db()
+    assert runner.force
+
+
 def test_forcing_a_runner_out_records_the_reason(operator):
     runner = RunnerFactory(busy=True)
+    asked = {"how": "now", "reason": "It hangs", "name": runner.name}
 
-    operator.post(url_of("deregister", runner), {"how": "now", "reason": "It hangs"})
+    operator.post(url_of("deregister", runner), asked)
 
     runner.refresh_from_db()
     assert (runner.state, runner.force) == (RunnerState.REMOVING, True)

@@ -199,7 +199,7 @@ def test_a_viewer_finds_no_actions(viewer):
     [
         ({"persistent": True}, ["drain", "labels", "deregister"], []),
         ({}, ["drain", "deregister"], ["labels"]),
-        ({"draining": True}, ["stop-drain", "deregister"], ["labels"]),
+        ({"draining": True}, ["stop-drain", "drain", "deregister"], ["labels"]),
         ({"draining": True, "github_deleted_at": NOW}, ["deregister"], ["stop-drain", "labels"]),
         ({"failed": True}, ["deregister"], ["drain", "labels"]),
         ({"removing": True}, ["deregister"], ["drain", "labels"]),
@@ -238,3 +238,39 @@ def test_the_page_costs_the_same_queries_however_much_happened(
 
     with django_assert_num_queries(12):
         operator.get(runner.get_absolute_url())
+
+
+WAITS = "GitHub still counts a job on it. This can last 15 minutes after a job"
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"github_busy": True, "state_changed_at": NOW},
+        {"state_changed_at": NOW - timedelta(minutes=3)},
+        {"removing": True, "force": True, "github_busy": True, "phase": "gone"},
+    ],
+)
+def test_a_deletion_that_github_keeps_refusing_is_explained(viewer, facts):
+    page = page_of(viewer, RunnerFactory(**{"draining": True, **facts}))
+
+    assert WAITS in page.by_id("runner-page").text
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"busy": True},
+        {"state_changed_at": NOW},
+        {"github_deleted_at": NOW},
+        {"github_id": None},
+        {"host__offline": True},
+        {"scope__github_unknown_since": NOW},
+        {"scope__github_error": "GitHub answered 502."},
+        {"state": "active", "github_busy": True},
+    ],
+)
+def test_what_else_a_leaving_runner_waits_for_is_not_taken_for_it(viewer, facts):
+    page = page_of(viewer, RunnerFactory(**{"draining": True, **facts}))
+
+    assert WAITS not in page.by_id("runner-page").text
