@@ -21,6 +21,7 @@ from runners.audit import Actor
 from runners.errors import IllegalTransition, StaleState
 from runners.github.errors import (
     GitHubError,
+    GitHubUnavailable,
     NotFound,
     PartialResult,
     RateLimited,
@@ -208,6 +209,10 @@ def _carry_out(
         except RateLimited as error:
             _note_error(scope, error)
             break  # the rest would only be refused too
+        except GitHubUnavailable as error:
+            _note_error(scope, error)
+            if error.status is None:
+                break  # no answer at all: the rest would only wait for one too
         except GitHubError as error:
             _note_error(scope, error)
         deleted += not was_deleted and runner.github_deleted_at is not None

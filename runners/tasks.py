@@ -81,7 +81,8 @@ def reconcile_scope(scope_id: int) -> str:
     try:
         summary = reconcile.Summary()
         with wiring.github_client(scope) as github:
-            _refresh_packages(scope, github)
+            if scope.github_unknown_since is None:
+                _refresh_packages(scope, github)
             for _ in range(PASSES_A_TASK):
                 # From here on a wish asks for another pass: this one may have read past its cause
                 Scope.objects.filter(pk=scope_id).update(reconcile_wanted=False)
