@@ -125,13 +125,13 @@ class Fleet:
             *("--org", "acme", "--repo", "acme/web", "--repo", "acme/engine"),
             *("--token-file", str(token_file)),
         )
-        wait_for("the simulator's first answer", lambda: _answers(f"{self.sim_url}/_sim/state"))
+        wait_for("the simulator's first answer", lambda: answers(f"{self.sim_url}/_sim/state"))
 
     def start_control_plane(self) -> None:
         self.manage("migrate", "--verbosity", "0")
         self.start("fleet", sys.executable, "manage.py", "fleet_up")
-        wait_for("the dashboard's first answer", lambda: _answers(f"{self.url}/healthz"))
-        wait_for("a working worker", lambda: _answers(f"{self.url}/readyz"))
+        wait_for("the dashboard's first answer", lambda: answers(f"{self.url}/healthz"))
+        wait_for("a working worker", lambda: answers(f"{self.url}/readyz"))
 
     def connect_github(self) -> None:
         """Give the control plane its credential and scope, the secret over standard input."""
@@ -267,7 +267,8 @@ def running_fleet(
         fleet.stop()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a GET is answered well."""
     try:
         return requests.get(url, headers={"User-Agent": "tests"}, timeout=2).ok
     except requests.RequestException:
