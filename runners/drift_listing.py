@@ -17,7 +17,7 @@ from runners.models import Drift
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to narrow by; "" narrows nothing. `scope` is a slug.
+    """What to narrow by; "" narrows nothing. `scope` is a slug, `host` a name.
 
     Without a kind, somebody else's runners are left out unless adopted. `under_way`: also what has
     not lasted long enough to be shown.
@@ -25,6 +25,7 @@ class Wanted:
 
     kind: DriftKind | None = None
     scope: str = ""
+    host: str = ""
     search: str = ""
     under_way: bool = False
 
@@ -79,6 +80,8 @@ def _narrowed(wanted: Wanted) -> QuerySet[Drift]:
     rows = Drift.objects.all()
     if wanted.scope:
         rows = rows.filter(scope__slug=wanted.scope)
+    if wanted.host:
+        rows = rows.filter(host__name=wanted.host)
     if wanted.search:
         rows = rows.filter(
             Q(name__icontains=wanted.search)

@@ -211,6 +211,7 @@ def _wanted(query: QueryDict, scopes: Sequence[Scope]) -> Wanted:
     return Wanted(
         kind=DriftKind(kind) if kind in DriftKind.values else None,
         scope=scope if scope in {each.slug for each in scopes} else "",
+        host=query.get("host", "").strip(),
         search=query.get("q", "").strip(),
         under_way=query.get("all") == "1",
     )

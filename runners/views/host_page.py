@@ -12,6 +12,7 @@ from typing import Final
 
 from django.urls import reverse
 
+from runners import drift_listing
 from runners.models import EnrolmentCode, Event, Host, Job, Runner, Sample
 from runners.states import DisplayState, HostState
 from runners.templatetags.fleet import coarse, size
@@ -106,6 +107,8 @@ class HostPage:
     labels: list[str]
     disk_pill: str
     notices: list[Notice]
+    drift: int
+    drift_url: str
     ranges: list[Range]
     gauges: list[Gauge]
     slots: list[Slot]
@@ -137,6 +140,8 @@ def host_page(host: Host, *, now: datetime, sample_seconds: int, span: str) -> H
         labels=[label.name for label in host.labels.all()],
         disk_pill=f"Disk {disk}%" if disk is not None and disk >= WARN_PERCENT else "",
         notices=_notices(host, rack.state, disk, now),
+        drift=drift_listing.count(drift_listing.Wanted(host=host.name), now=now).ours,
+        drift_url=f"{reverse('drift-list')}?host={host.name}",
         ranges=[Range(key, words, key == span) for key, (words, _) in RANGES.items()],
         gauges=_gauges(host, disk, begin=now - RANGES[span][1], end=now),
         slots=rack.slots,

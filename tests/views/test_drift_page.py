@@ -121,6 +121,7 @@ def test_kind_scope_and_search_narrow(viewer):
     assert shown(viewer, scope="acme") == [ghost.pk]
     assert shown(viewer, q="CI-") == [ghost.pk]
     assert shown(viewer, q=leftover.host.name) == [leftover.pk]
+    assert shown(viewer, host=leftover.host.name) == [leftover.pk]
 
 
 @pytest.mark.parametrize("query", [{"kind": "nonsense"}, {"scope": "nobody"}, {"page": "x"}])

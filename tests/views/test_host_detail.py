@@ -13,6 +13,7 @@ from runners.models import Sample
 from tests.factories import (
     GIB,
     NOW,
+    DriftFactory,
     EnrolmentCodeFactory,
     HostFactory,
     JobFactory,
@@ -205,8 +206,24 @@ def test_the_page_costs_the_same_however_much_runs_there(
         JobFactory(running=True, runner=runner, scope=scope)
         audit.record(runner, "runner.active", by=Actor.system("x"), at=NOW)
 
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(16):
         operator.get(host.get_absolute_url())
+
+
+def test_drift_on_it_is_told_with_the_way_there(viewer):
+    row = DriftFactory(leftover=True)
+    DriftFactory(leftover=True)
+
+    line = parse(viewer.get(row.host.get_absolute_url()).content).by_id("host-drift")
+
+    assert line.text.startswith("1 mismatch between")
+    assert line.one("a")["href"] == f"{reverse('drift-list')}?host={row.host.name}"
+
+
+def test_without_drift_nothing_is_said(viewer):
+    page = parse(viewer.get(HostFactory().get_absolute_url()).content)
+
+    assert not page.all(id="host-drift")
 
 
 def test_an_unknown_host_is_a_404(viewer):
