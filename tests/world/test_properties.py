@@ -230,6 +230,7 @@ class FleetMachine(RuleBasedStateMachine):
         return "by-hand" in words and words.endswith("is queued at GitHub")
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.django_db(transaction=True)
 def test_whatever_operators_faults_and_time_do_the_fleet_keeps_its_promises():
     run_state_machine_as_test(
