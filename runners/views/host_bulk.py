@@ -83,17 +83,18 @@ def _drain(request: FleetRequest, hosts: Sequence[Host], query: QueryDict) -> Ht
             target="#hosts",
         )
         return ask(request, confirm, form)
-    reason, deadline_at = (
-        form.cleaned_data["reason"],
-        now + form.deadline if form.deadline else None,
-    )
+    reason = form.cleaned_data["reason"]
+    deadline_at = now + form.deadline if form.deadline else None
 
     def act(host: Host) -> str:
         _require_in_service(host)
         told = enrolment.drain_host(host, by=by, reason=reason, now=now, deadline_at=deadline_at)
-        return f"{host.name}: {counted(len(told), 'runner')} told to finish and leave."
+        leave = "leaves" if len(told) == 1 else "leave"
+        return f"{host.name}: {counted(len(told), 'runner')} {leave}." if told else ""
 
-    return _done(request, query, act_on_each(hosts, act, ("host is drained", "hosts are drained")))
+    return _done(
+        request, query, act_on_each(hosts, act, ("host is cordoned", "hosts are cordoned"))
+    )
 
 
 def _require_in_service(host: Host) -> None:

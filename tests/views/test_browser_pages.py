@@ -17,6 +17,7 @@ from tests.chromium import needs_chromium, started_chromium
 from tests.factories import (
     NOW,
     CredentialFactory,
+    DriftFactory,
     HostFactory,
     JobFactory,
     PoolFactory,
@@ -95,6 +96,9 @@ def a_full_fleet() -> list[str]:
     runner = RunnerFactory(host=host, pool=pool, scope=scope, busy=True, job_name=LONG)
     HostFactory(name="silent", offline=True)
     job = JobFactory(name=LONG, repository=f"acme/{LONG}", scope=scope, labels=[LONG, "linux"])
+    DriftFactory(name=LONG, scope=scope, host=host, observed=LONG, github=LONG)
+    DriftFactory(name=LONG, scope=scope, fix_error=LONG * 3, fix_wanted_at=NOW)
+    CredentialFactory(name=f"{LONG}-ends", expires_at=NOW)
     for minute in range(30):
         Sample.objects.create(
             host=host,
@@ -116,6 +120,9 @@ def a_full_fleet() -> list[str]:
         pool.get_absolute_url(),
         "/jobs/",
         job.get_absolute_url(),
+        "/drift/",
+        "/drift/ghosts/",
+        "/countdowns/",
         "/audit/",
         "/settings/scopes/",
         scope.get_absolute_url(),
@@ -377,3 +384,37 @@ def test_a_host_is_waited_for_without_script(open_page):
     page.get_by_role("link", name="Look again").click()
 
     expect(page.get_by_text("forge-01 is connected.")).to_be_visible()
+
+
+def test_the_ticked_hosts_are_drained_together_and_keep_their_ticks(open_page):
+    first, second, other = HostFactory(), HostFactory(), HostFactory()
+    runner = RunnerFactory(host=first)
+    page = open_page(reverse("host-list"), width=390)
+
+    for host in (first, second):
+        page.locator(f"#tick-host-{host.pk}").check()
+    bar = page.locator("#bulk")
+    expect(bar.locator("b")).to_have_text("2 selected")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    bar.get_by_role("button", name="Drain").click()
+    dialog = page.get_by_role("dialog", name="Drain 2 hosts?")
+    dialog.get_by_label("Reason").fill("Kernel update")
+    dialog.get_by_role("button", name="Drain 2 hosts").click()
+
+    expect(page.locator(f"#host-{first.pk} .status")).to_have_text("Draining")
+    expect(page.locator(f"#host-{second.pk} .status")).to_have_text("Cordoned")
+    expect(page.locator(f"#host-{other.pk} .status")).to_have_text("Online")
+    expect(page.locator(f"#tick-host-{first.pk}")).to_be_checked()
+    runner.refresh_from_db()
+    assert runner.state == "draining"
+
+
+def test_a_round_begins_with_the_ticked_hosts_without_script(open_page):
+    chosen, other = HostFactory(), HostFactory()
+    page = open_page(reverse("host-list"), script=False)
+
+    page.locator(f"#tick-host-{chosen.pk}").check()
+    page.locator("#bulk").get_by_role("button", name="Maintenance").click()
+
+    expect(page.locator(f"input[name=hosts][value='{chosen.pk}']")).to_be_checked()
+    expect(page.locator(f"input[name=hosts][value='{other.pk}']")).not_to_be_checked()

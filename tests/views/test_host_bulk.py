@@ -117,10 +117,7 @@ def test_a_confirmed_drain_tells_each_host_its_runners(operator):
     runner.refresh_from_db()
     assert (runner.state, runner.state_reason) == ("draining", "Kernel")
     assert runner.drain_deadline_at == NOW + timedelta(hours=1)
-    assert said(response) == [
-        "2 hosts are drained. forge-a: 1 runner told to finish and leave. "
-        "forge-b: 0 runners told to finish and leave."
-    ]
+    assert said(response) == ["2 hosts are cordoned. forge-a: 1 runner leaves."]
 
 
 def test_a_drain_without_a_reason_is_asked_again_and_keeps_the_ticks(operator):
