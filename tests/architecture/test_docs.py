@@ -13,8 +13,13 @@ from fleetui.env import Variable
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS_PAGE = ROOT / "docs" / "guide" / "settings.md"
 DECLARED = {variable.name: variable for variable in settings.FLEET_ENVIRONMENT.declared}
-# Variables of programs that are not the dashboard.
-OF_OTHERS = {"FLEET_ENROLMENT_CODE", "FLEET_SLOT"}
+# Variables of programs that are not the dashboard, and of tests.
+OF_OTHERS = {
+    "FLEET_ENROLMENT_CODE",
+    "FLEET_PROPERTY_EXAMPLES",
+    "FLEET_PROPERTY_STEPS",
+    "FLEET_SLOT",
+}
 
 
 def documented() -> dict[str, tuple[str, str]]:
