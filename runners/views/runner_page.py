@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from runners.models import Event, Job, Runner, RunnerLog
+from django.urls import reverse
+
+from runners import drift
+from runners.models import Drift, Event, Job, Runner, RunnerLog
 from runners.states import DisplayState, GitHubStatus, HostState, Phase, RunnerState
 from runners.views.event_words import Happening, words_of
 from runners.views.fleet_map import Rack, racks
@@ -75,6 +78,8 @@ class RunnerPage:
     state: DisplayState
     labels: list[str]
     problem: str
+    drift: list[str]
+    drift_url: str
     waits: str
     steps: list[Step]
     job: CurrentJob | None
@@ -99,6 +104,8 @@ def runner_page(runner: Runner, *, now: datetime) -> RunnerPage:
         state=state,
         labels=[label.name for label in runner.labels.all()],
         problem=_problem(runner, state),
+        drift=_drift(runner, now),
+        drift_url=f"{reverse('drift-list')}?q={runner.name}",
         waits=_waits(runner, now),
         steps=_steps(runner, state, job, now),
         job=_job(runner, state, job, now),
@@ -123,6 +130,11 @@ def _problem(runner: Runner, state: DisplayState) -> str:
     if state == DisplayState.OFFLINE:
         return _mismatch(runner)
     return ""
+
+
+def _drift(runner: Runner, now: datetime) -> list[str]:
+    rows = Drift.objects.filter(drift.settled(now), runner=runner).order_by("since", "pk")
+    return [row.get_kind_display() for row in rows]
 
 
 def _waits(runner: Runner, now: datetime) -> str:

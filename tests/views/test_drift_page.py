@@ -510,3 +510,19 @@ def test_the_preview_costs_the_same_however_many(operator, django_assert_num_que
 
     with django_assert_num_queries(8):
         operator.get(GHOSTS)
+
+
+def test_a_runners_page_names_its_drift_with_the_way_there(viewer):
+    row = of_runner()
+    of_runner("labels", since=NOW)
+
+    line = parse(viewer.get(row.runner.get_absolute_url()).content).by_id("runner-drift")
+
+    assert line.text == "Process alive, GitHub says offline. Open drift"
+    assert line.one("a")["href"] == f"{URL}?q={row.runner.name}"
+
+
+def test_a_runner_without_drift_says_nothing_of_it(viewer):
+    page = parse(viewer.get(RunnerFactory().get_absolute_url()).content)
+
+    assert not page.all(id="runner-drift")
