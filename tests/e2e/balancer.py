@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import socket
 import socketserver
+import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 CHUNK_BYTES = 64 * 1024
 
@@ -68,3 +69,16 @@ def balanced(
         finally:
             balancer.shutdown()
             thread.join(timeout=10)
+
+
+def main() -> None:
+    """`PORT:ADDRESS` each: listen on the loopback address, forward to that one, until killed."""
+    with ExitStack() as listeners:
+        for pair in sys.argv[1:]:
+            port, _, address = pair.partition(":")
+            listeners.enter_context(balanced(int(port), [(address, int(port))]))
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

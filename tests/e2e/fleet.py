@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -233,7 +233,12 @@ class Fleet:
 
 @contextmanager
 def running_fleet(
-    folder: Path, database_url: str, *, simulator: bool = True, connected: bool = True
+    folder: Path,
+    database_url: str,
+    *,
+    simulator: bool = True,
+    connected: bool = True,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Fleet]:
     """A started simulator and control plane, connected to each other; no host yet.
 
@@ -248,6 +253,7 @@ def running_fleet(
             "FLEET_HEARTBEAT_ACTIVE_SECONDS": "1",
             "FLEET_LOOP_SECONDS": "1",
             "FLEET_RECONCILE_SECONDS": "5",
+            **(variables or {}),
         },
     )
     installation.data_dir.mkdir()
