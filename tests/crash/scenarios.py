@@ -138,8 +138,8 @@ def removing_unknown_to_github(world: World) -> None:
 def overdue(world: World) -> None:
     """A busy runner whose drain has a deadline, and it is past."""
     busy(world)
-    world.submit("runner-drain", world.only().pk, deadline_minutes=1, reason="now")
-    world.pass_time(61)
+    world.submit("runner-drain", world.only().pk, deadline_minutes=15, reason="now")
+    world.pass_time(15 * 60 + 1)
     world.machine.beat()
 
 
@@ -255,7 +255,8 @@ def deregister(world: World) -> None:
 
 
 def force(world: World) -> None:
-    world.submit("runner-deregister", world.only().pk, how="now", reason="stuck")
+    runner = world.only()
+    world.submit("runner-deregister", runner.pk, how="now", reason="stuck", name=runner.name)
 
 
 def edit_labels(world: World) -> None:

@@ -130,7 +130,7 @@ class World:
             headers={"Authorization": f"Bearer {token}"},
         )
 
-    def submit(self, name: str, *args: object, **fields: object) -> None:
+    def submit(self, name: str, /, *args: object, **fields: object) -> None:
         """A form sent by the operator; refusals fail the test."""
         answer = self.client.post(reverse(name, args=args), fields)
         assert answer.status_code == 302, (answer.status_code, answer.content[:2000])
