@@ -28,10 +28,14 @@ def killed(boundary: str) -> None:
 
 
 class Boundaries:
-    """Meets boundaries while watching and calls `end` at the one numbered `end_at` (from 0)."""
+    """Meets boundaries while watching and calls `end` at the one numbered `end_at` (from 0).
 
-    def __init__(self, end: Callable[[str], None] = killed) -> None:
+    `only` names the kinds that count, by a word in their description; none means all.
+    """
+
+    def __init__(self, end: Callable[[str], None] = killed, *, only: tuple[str, ...] = ()) -> None:
         self.end = end
+        self.only = only
         self.end_at: int | None = None
         self.passed: list[str] = []
         self.watching = False
@@ -41,7 +45,7 @@ class Boundaries:
 
         After one step and before the next is one point: it is counted once, as the former.
         """
-        if not self.watching:
+        if not self.watching or (self.only and not any(word in what for word in self.only)):
             return
         if what.startswith("before") and self.passed and self.passed[-1].startswith("after"):
             return
