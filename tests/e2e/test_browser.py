@@ -196,9 +196,10 @@ def add_host(visit: Visit, fleet: Fleet, name: str, *, slots: int) -> None:
 
     with visit.without_reload():
         fleet.start_agent(name, code=code[1], slots=slots)
-        expect(page.get_by_text(f"{name} is connected.")).to_be_visible()
+        expect(page.get_by_text(f"{name} is connected. ").first).to_be_visible()
     visit.picture("06-host-connected")
     page.get_by_role("link", name="Provision a runner").click()
+    expect(page.get_by_role("heading", name="Provision runners")).to_be_visible()
 
 
 def provision(visit: Visit, host: str, *, labels: str, lifetime: str, more: int = 0) -> str:

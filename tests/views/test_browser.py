@@ -182,6 +182,7 @@ def test_a_wrong_answer_stays_in_the_dialog_and_the_right_one_closes_it(open_pag
     expect(page.get_by_text("Say why: a job that runs now will fail.")).to_be_visible()
 
     page.get_by_label("Reason").fill("It hangs")
+    page.get_by_label("To end its job now, type the runner's name").fill(runner.name)
     page.get_by_role("dialog").get_by_role("button", name="Deregister").click()
 
     expect(page.get_by_role("dialog")).to_have_count(0)

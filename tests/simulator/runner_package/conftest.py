@@ -87,9 +87,10 @@ class Runner:
         return [each for each in family if _name(each) == name]
 
     def one(self, name: str) -> psutil.Process:
-        """Wait for exactly one such process."""
-        found: list[psutil.Process] = eventually(lambda: self.tree(name))
-        assert len(found) == 1
+        """Wait for exactly one such process; one about to become another still shows its name."""
+        found: list[psutil.Process] = eventually(
+            lambda: tree if len(tree := self.tree(name)) == 1 else []
+        )
         return found[0]
 
 
