@@ -158,7 +158,8 @@ percents = st.integers(1, 100)
 
 def shares(places):
     """Slots of each key: all, and those out."""
-    total, out = Counter(), Counter()
+    total: Counter[object] = Counter()
+    out: Counter[object] = Counter()
     for each in places:
         for key in each.keys:
             total[key] += each.slots
