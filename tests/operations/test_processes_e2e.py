@@ -36,7 +36,10 @@ def canaries(installation: Installation) -> list[str]:
 def idle_worker_pid(log: str) -> int | None:
     """The process that waits for tasks and so holds the lock of the cluster's inner queue."""
     found = re.search(r"ready for work at (\d+)", log)
-    return int(found[1]) if found else None
+    if found is None:
+        return None
+    asleep_in = Path(f"/proc/{found[1]}/wchan").read_text()  # "0" where the kernel keeps it secret
+    return int(found[1]) if "pipe_read" in asleep_in or asleep_in == "0" else None
 
 
 def answers(url: str) -> requests.Response | None:
