@@ -27,6 +27,7 @@ from runners.audit import Actor
 from runners.errors import FleetError
 from runners.github.errors import GitHubError
 from runners.models import Credential, Event, Host, Pool, Runner, Scope
+from runners.scopes import GroupChoice
 from runners.states import RunnerState
 
 SECRET_LIMIT_CHARACTERS = 64 * 1024
@@ -122,6 +123,18 @@ def find_host(name: str) -> Host:
     if host is None:
         raise not_found("host", name, "`fleet_status` lists them.")
     return host
+
+
+def find_runner_group(scope: Scope, choice: GroupChoice, wish: str) -> tuple[int, str]:
+    """The (id, name) of the group with this name or number among those GitHub shows."""
+    for number, name in choice.groups:
+        if wish in (name, str(number)):
+            return number, name
+    names = ", ".join(name for _, name in choice.groups)
+    raise CommandError(
+        f"{scope.slug} has no runner group {wish!r}; it has {names}. {choice.problem}".strip(),
+        returncode=ExitCode.GITHUB if choice.problem else ExitCode.REFUSED,
+    )
 
 
 def find_scope(text: str) -> Scope:

@@ -1,12 +1,15 @@
 """webhook_secret, runner_group, remove_scope, remove_credential: what becomes of a scope."""
 
+from dataclasses import replace
+
 import pytest
 
 from runners import wiring
 from runners.github.errors import GitHubUnavailable
+from runners.github.types import Listing
 from runners.github.urls import ScopePath
-from runners.models import Credential, Event, Scope
-from tests.factories import CredentialFactory, RunnerFactory, ScopeFactory
+from runners.models import Credential, Event, Runner, Scope
+from tests.factories import CredentialFactory, HostFactory, RunnerFactory, ScopeFactory
 
 ORG = ScopePath.organization("acme")
 pytestmark = pytest.mark.django_db
@@ -84,6 +87,21 @@ def test_group_that_does_not_exist_is_refused(manage, scope, github):
     done = manage("runner_group", "acme", "--choose", "Nobody")
 
     assert (done.code, "it has Default" in done.error) == (1, True)
+
+
+def test_runners_are_provisioned_in_the_group_that_is_named(manage, scope, github, monkeypatch):
+    [default] = github.list_self_hosted_runner_groups(ORG)
+    groups = Listing((default, replace(default, id=3, name="GPU", default=False)))
+    monkeypatch.setattr(github, "list_self_hosted_runner_groups", lambda scope: groups)
+    HostFactory(slots=2)
+    order = ("provision", "--scope", "acme", "--label", "linux", "--runner-group")
+
+    made, refused = manage(*order, "GPU"), manage(*order, "TPU")
+
+    assert (made.code, refused.code) == (0, 1)
+    assert "no runner group 'TPU'; it has Default, GPU" in refused.error
+    runner = Runner.objects.get()
+    assert (runner.runner_group_id, runner.runner_group_name) == (3, "GPU")
 
 
 def test_known_group_is_listed_while_github_is_away(manage, scope, github, monkeypatch):

@@ -1,8 +1,9 @@
 """Provision runners: on a host of your choice, or where there is room.
 
 Exit codes: 0 all provisioned, 1 refused (none was), 2 wrong arguments, 3 no such scope, host or
-pool, 5 database. JSON: `{"runners": [{"id", "name", "host", "slot", "state"}]}`. Each run adds
-runners: it is the one command that does something when run again.
+pool, 4 GitHub could not be asked for the runner group, 5 database. JSON: `{"runners": [{"id",
+"name", "host", "slot", "state"}]}`. Each run adds runners: it is the one command that does
+something when run again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import replace
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runners import lifecycle, pools, wiring
+from runners import lifecycle, pools, scopes, wiring
 from runners.errors import InvalidRequest
 from runners.lifecycle import Order
 from runners.management import cli
@@ -33,6 +34,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--persistent", action="store_true", help="keeps its registration after a job"
         )
+        parser.add_argument(
+            "--runner-group",
+            default="",
+            metavar="NAME",
+            help="a group's name or id at GitHub; without it, that of the pool or scope",
+        )
         parser.add_argument("--site", default="", help="preferred site")
         parser.add_argument("--architecture", default="", help="x64, arm64, arm or riscv64")
         parser.add_argument("--gpu", action="store_true", help="only on a host with a GPU")
@@ -48,6 +55,7 @@ class Command(BaseCommand):
         host: str,
         count: int,
         persistent: bool,
+        runner_group: str,
         site: str,
         architecture: str,
         gpu: bool,
@@ -57,6 +65,8 @@ class Command(BaseCommand):
     ) -> None:
         with cli.exit_codes():
             order = _order_of(scope, pool, labels)
+            if runner_group:
+                order = _in_group(order, runner_group)
             order = replace(
                 order,
                 host=cli.find_host(host) if host else None,
@@ -79,6 +89,14 @@ class Command(BaseCommand):
         ]
         lines = [f"{row['name']} on {row['host']}, slot {row['slot']}" for row in rows]
         cli.say(self, json, {"runners": rows}, lines)
+
+
+def _in_group(order: Order, group: str) -> Order:
+    """Ask GitHub for the group: ephemeral runners join by its number, persistent ones by name."""
+    with wiring.github_client(order.scope) as github:
+        choice = scopes.runner_groups(order.scope, github=github)
+    number, name = cli.find_runner_group(order.scope, choice, group)
+    return replace(order, runner_group_id=number, runner_group_name=name)
 
 
 def _order_of(scope: str, pool: str, labels: list[str]) -> Order:

@@ -7,11 +7,10 @@ could not be asked, 5 database. JSON: `{"scope", "group", "groups", "changed"}`,
 
 from __future__ import annotations
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
 from runners import scopes, wiring
 from runners.management import cli
-from runners.models import Scope
 
 
 class Command(BaseCommand):
@@ -27,7 +26,11 @@ class Command(BaseCommand):
             found = cli.find_scope(scope)
             with wiring.github_client(found) as github:
                 choice = scopes.runner_groups(found, github=github)
-            changed = bool(choose) and _choose(found, choice, choose)
+            changed = False
+            if choose:
+                group = cli.find_runner_group(found, choice, choose)
+                event = scopes.set_runner_group(found, *group, by=cli.actor(), now=wiring.now())
+                changed = event is not None
         groups = [{"id": number, "name": name} for number, name in choice.groups]
         chosen = {"id": found.runner_group_id, "name": found.runner_group_name}
         data = {"scope": found.slug, "group": chosen, "groups": groups, "changed": changed}
@@ -36,16 +39,3 @@ class Command(BaseCommand):
             for number, name in choice.groups
         ]
         cli.say(self, json, data, [*lines, *([choice.problem] if choice.problem else [])])
-
-
-def _choose(scope: Scope, choice: scopes.GroupChoice, wish: str) -> bool:
-    for number, name in choice.groups:
-        if wish in (name, str(number)):
-            event = scopes.set_runner_group(scope, number, name, by=cli.actor(), now=wiring.now())
-            return event is not None
-    code = cli.ExitCode.GITHUB if choice.problem else cli.ExitCode.REFUSED
-    names = ", ".join(name for _, name in choice.groups)
-    raise CommandError(
-        f"{scope.slug} has no runner group {wish!r}; it has {names}. {choice.problem}".strip(),
-        returncode=code,
-    )
