@@ -10,6 +10,12 @@ import pytest
 from tests.installation import Installation, database_like
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that wait for real processes, so that none of them is left for last."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
 @pytest.fixture
 def now() -> datetime:
     """The moment at which a test happens; nothing under test reads a real clock."""
