@@ -51,7 +51,7 @@ demo: $(RUNTIME) ## run a living fleet against a stand-in GitHub
 	@$(BIN)/python manage.py demo
 
 test: $(DEVELOPMENT) ## run all tests
-	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 check: lint types deploy-check audit ## every check, then the tests
 ifeq ($(CHECK_TESTS),yes)

@@ -205,6 +205,14 @@ FLEET_HOST_LOST_SECONDS = _env.integer(
     unit="seconds",
     help="Runners of a host offline for so long are replaced if GitHub has no job on them.",
 )
+FLEET_ONLINE_GHOST_SECONDS = _env.integer(
+    "FLEET_ONLINE_GHOST_SECONDS",
+    300,
+    minimum=5,
+    maximum=86400,
+    unit="seconds",
+    help="An idle ghost, a registration of ours without a runner, is deleted after so long online.",
+)
 FLEET_START_DEADLINE_SECONDS = _env.integer(
     "FLEET_START_DEADLINE_SECONDS",
     120,

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F, Q
 
-from runners import audit, fleet, lifecycle, registration
+from runners import audit, fleet, leftovers, lifecycle, registration
 from runners.audit import Actor
 from runners.drift_kinds import MEANINGS, SAFE, DriftKind
 from runners.errors import FleetError, InvalidRequest
@@ -23,7 +23,6 @@ from runners.models import Drift, Event, Fleet, Host, Runner, Scope
 from runners.registry import RunnerRegistry, path_of
 
 BY = Actor.system("drift")
-ONLINE_GHOST_AFTER = timedelta(minutes=5)
 WORDS = ("name", "wanted", "observed", "github", "github_id", "host_id", "runner_id", "detail")
 OF_HOSTS = (DriftKind.LEFTOVER, DriftKind.UNKNOWN_PROCESS)
 STRAY_REGISTRATIONS = (DriftKind.GHOST, DriftKind.FOREIGN, DriftKind.DUPLICATE_NAME)
@@ -50,13 +49,13 @@ def note_hosts(*, now: datetime) -> int:
 def _of_host(host: Host, now: datetime) -> Iterable[Mismatch]:
     silent = host.offline_after is None or host.offline_after <= now
     for thing in host.leftovers:
-        process = thing.get("kind") == "process"
+        process = thing.get("kind") in ("process", leftovers.RUNNER)
         name = str(thing.get("name", ""))
         what = f"process {thing.get('pid')}" if process else str(thing.get("path", ""))
         yield Mismatch(
             kind=DriftKind.UNKNOWN_PROCESS if process else DriftKind.LEFTOVER,
             key=f"host:{host.pk}:{name}"[:200],
-            name=f"{name} on {host.name}"[:200],
+            name=f"{leftovers.shown(name)} on {host.name}"[:200],
             wanted="Nothing",
             observed=(f"unknown since the host is silent; was {what}" if silent else what)[:200],
             github="",
@@ -207,9 +206,17 @@ def mend_hosts(*, now: datetime) -> int:
 
 
 def mend(
-    scope: Scope, *, github: RunnerRegistry, auto: Collection[DriftKind], now: datetime
+    scope: Scope,
+    *,
+    github: RunnerRegistry,
+    auto: Collection[DriftKind],
+    online_ghost: timedelta,
+    now: datetime,
 ) -> int:
-    """Carry out what is wanted or automatic in a scope; returns how many were mended."""
+    """Carry out what is wanted or automatic in a scope; returns how many were mended.
+
+    A ghost that is online is left alone for `online_ghost`, and as long as it is busy.
+    """
     due = Q(fix_wanted_at__isnull=False) | (Q(kind__in=list(auto)) & settled(now))
     rows = (
         Drift.objects.filter(due, scope=scope)
@@ -218,7 +225,7 @@ def mend(
     )
     mended = 0
     for row in rows:
-        if not _may_be_mended(row, now):
+        if not _may_be_mended(row, online_ghost, now):
             continue
         try:
             mended += _mend(row, scope, github, now)
@@ -230,12 +237,12 @@ def mend(
     return mended
 
 
-def _may_be_mended(row: Drift, now: datetime) -> bool:
+def _may_be_mended(row: Drift, online_ghost: timedelta, now: datetime) -> bool:
     if row.fix_wanted_at is not None:
         return row.kind != DriftKind.FOREIGN or row.adopted_at is not None
     if row.kind == DriftKind.GHOST:
         # One that is online may be news under way for longer; a busy one ends by itself
-        wait = ONLINE_GHOST_AFTER if row.detail.get("online") else timedelta(0)
+        wait = online_ghost if row.detail.get("online") else timedelta(0)
         return not row.detail.get("busy") and row.since + wait <= now
     return True
 

@@ -55,9 +55,11 @@ MEANINGS: Final[dict[DriftKind, Meaning]] = {
         settle_seconds=0,
     ),
     DriftKind.UNKNOWN_PROCESS: Meaning(
-        "A host runs a runner process that nobody here asked for.",
+        "A host runs a runner process that nobody here asked for, or one from after a backup that "
+        "was restored.",
         "Stop it",
-        "The host ends the process tree and wipes its directory. A job on it fails.",
+        "The host ends the process tree and wipes its directory. A job on it fails, unless the "
+        "host knows it as a runner: then the job is waited for.",
     ),
     DriftKind.ALIVE_BUT_OFFLINE: Meaning(
         "The host says the process is alive while GitHub says the runner is offline. The process "

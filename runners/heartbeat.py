@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F, Q
 
-from runners import audit, conclusions, fleet, tokens
+from runners import audit, conclusions, fleet, leftovers, tokens
 from runners.agent_messages import (
-    Leftover,
     Report,
     SampleReport,
     parse_sample,
@@ -147,7 +146,7 @@ def receive(host: Host, token: str, report: Report, *, policy: Policy, now: date
             conclusions.observe(runner, slot, now=now, host=host)
     _read_journal(host, report, seen)
     new_token = _rotate_token(host)
-    strays = _told_to_stop(host, report, seen)
+    strays = _told_to_stop(host, report, seen, now)
     runners = [runner for runner in runners if runner.slot is not None]
     packages = _packages(host, runners)
     held_back = _held_back(runners)
@@ -166,7 +165,7 @@ def receive(host: Host, token: str, report: Report, *, policy: Policy, now: date
         )
         + strays,
         token=new_token,
-        clean=tuple(host.leftovers_to_clean),
+        clean=leftovers.told_to_clean(host),
     )
 
 
@@ -194,7 +193,7 @@ def _update_host(host: Host, token: str, report: Report, *, policy: Policy, now:
             changed["sampled_at"] = now
             _keep_sample(host, report.sample, now)
     if report.leftovers is not None:
-        changed |= _leftover_columns(host, report.leftovers)
+        changed |= leftovers.columns(host, report.leftovers)
     if host.next_token_sha256 and tokens.matches(token, host.next_token_sha256):
         changed |= {
             "token_prefix": host.next_token_prefix,
@@ -229,20 +228,6 @@ def _come_back(host: Host, changed: dict[str, object], *, now: datetime) -> None
             was="offline" if host.last_seen_at else "enrolled",
             became="online",
         )
-
-
-def _leftover_columns(host: Host, there: tuple[Leftover, ...]) -> dict[str, object]:
-    """What lies on the host now; what it no longer names needs no cleaning any more."""
-    names = {leftover.name for leftover in there}
-    lie: dict[str, object] = {
-        "leftovers": [
-            asdict(leftover) | {"since": leftover.since.isoformat() if leftover.since else None}
-            for leftover in there
-        ]
-    }
-    left = [name for name in host.leftovers_to_clean if name in names]
-    # Only written when it changed: somebody may ask for another in this moment
-    return lie if left == host.leftovers_to_clean else lie | {"leftovers_to_clean": left}
 
 
 def _sample_columns(sample: SampleReport | None) -> dict[str, object]:
@@ -307,30 +292,40 @@ def _rotate_token(host: Host) -> str:
     return token.text
 
 
-def _told_to_stop(host: Host, report: Report, seen: dict[int, Runner]) -> tuple[WantedRunner, ...]:
+def _told_to_stop(
+    host: Host, report: Report, seen: dict[int, Runner], now: datetime
+) -> tuple[WantedRunner, ...]:
     """Runners the host still has although we closed them: it is told to stop those.
 
-    A runner id we never made is not ours to stop: it is left alone and shows up as drift.
+    One that we never made is drift, and is told to stop only when a person says so.
     """
-    strange = {slot.runner_id for slot in report.slots} - seen.keys()
-    if not strange:
-        return ()
-    closed = Runner.objects.filter(
-        pk__in=strange, host=host, state__in=[RunnerState.REMOVED, RunnerState.FAILED]
-    )
-    return tuple(
-        WantedRunner(
-            runner_id=runner.pk,
-            name=runner.name,
-            slot=0,
-            stop=True,
-            force=False,
-            ephemeral=runner.ephemeral,
-            work_folder=runner.work_folder,
-            package=None,
-        )
-        for runner in closed
-        if not any(s.runner_id == runner.pk and s.phase == Phase.GONE for s in report.slots)
+    strange = {slot.runner_id: slot for slot in report.slots if slot.runner_id not in seen}
+    ours = {runner.pk: runner for runner in host.runners.filter(pk__in=strange)} if strange else {}
+    unmade = [slot for runner_id, slot in strange.items() if runner_id not in ours]
+    leftovers.note_unmade(host, unmade, now=now)
+    closed = [
+        _stop(runner.pk, runner.name, runner.ephemeral, runner.work_folder)
+        for runner in ours.values()
+        if runner.state in (RunnerState.REMOVED, RunnerState.FAILED)
+        and strange[runner.pk].phase != Phase.GONE
+    ]
+    unwanted = [_stop(slot.runner_id) for slot in unmade if leftovers.told_to_stop(host, slot)]
+    return (*closed, *unwanted)
+
+
+def _stop(
+    runner_id: int, name: str = "", ephemeral: bool = True, work_folder: str = "_work"
+) -> WantedRunner:
+    """What a host is told of a runner that it should have no more; a job on it is waited for."""
+    return WantedRunner(
+        runner_id=runner_id,
+        name=name,
+        slot=0,
+        stop=True,
+        force=False,
+        ephemeral=ephemeral,
+        work_folder=work_folder,
+        package=None,
     )
 
 

@@ -91,7 +91,9 @@ def reconcile_scope(
         _note_unknown(scope, cut_off, now)
     drift.note(scope, planned.mismatches, complete=complete, now=now)
     moved, deleted = _carry_out(planned.moves, rows, scope, github, now)
-    mended = drift.mend(scope, github=github, auto=seen.auto, now=now)
+    mended = drift.mend(
+        scope, github=github, auto=seen.auto, online_ghost=deadlines.online_ghost, now=now
+    )
     return Summary(
         len(listed), complete, planned.foreign, moved, deleted, len(planned.mismatches), mended
     )

@@ -15,11 +15,13 @@ class Deadlines:
     """How long things may take before they count as failed.
 
     `start`: until a runner is online at GitHub. `host_lost`: how long a host may be silent before
-    its runners are replaced elsewhere, if GitHub agrees that they do nothing.
+    its runners are replaced elsewhere, if GitHub agrees that they do nothing. `online_ghost`: how
+    long a registration of ours without a runner may be online before it is deleted.
     """
 
     start: timedelta
     host_lost: timedelta = timedelta(minutes=5)
+    online_ghost: timedelta = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,10 +104,11 @@ def keep_failed() -> timedelta:
 
 
 def deadlines() -> Deadlines:
-    """How long a start may take, and how long a host may be silent until it counts as lost."""
+    """How long a start may take, a host be silent and a ghost be online."""
     return Deadlines(
         start=timedelta(seconds=settings.FLEET_START_DEADLINE_SECONDS),
         host_lost=timedelta(seconds=settings.FLEET_HOST_LOST_SECONDS),
+        online_ghost=timedelta(seconds=settings.FLEET_ONLINE_GHOST_SECONDS),
     )
 
 

@@ -115,6 +115,19 @@ class Installation:
         with psycopg.connect(self.database_url) as connection:
             return connection.execute(sql).fetchall()
 
+    def lose_database(self) -> None:
+        """What a broken disk leaves: no file, or a server's database without a table."""
+        if self.database_url.startswith("sqlite"):
+            file = self.database_url.removeprefix("sqlite:///")
+            for name in (file, f"{file}-wal", f"{file}-shm"):
+                Path(name).unlink(missing_ok=True)
+            return
+        import psycopg
+
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+
 
 @dataclass
 class RunningCommand:

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from runners import drift, fleet
+from runners import drift, fleet, heartbeat, leftovers, wiring
+from runners.agent_messages import parse_heartbeat
 from runners.drift_kinds import DriftKind
 from runners.errors import InvalidRequest
 from runners.github.errors import GitHubUnavailable
@@ -319,6 +320,46 @@ def test_unknown_process_waits_for_a_persons_word(ada):
     drift.ask_to_fix(Drift.objects.all(), by=ada, reason="not ours", now=SOON)
 
     assert Host.objects.get().leftovers_to_clean == ["slot-9"]
+
+
+def beat_with(host, *slots, version=0):
+    """A heartbeat that speaks of these runners, by id and phase; returns the answer."""
+    message = {
+        "protocol": 1,
+        "agent_version": "1",
+        "boot_id": host.boot_id,
+        "wanted_version": version,
+        "slots": [{"runner_id": number, "phase": phase} for number, phase in slots],
+    }
+    host.refresh_from_db()
+    policy = wiring.heartbeat_policy()
+    return heartbeat.receive(host, "", parse_heartbeat(message), policy=policy, now=NOW)
+
+
+def test_runner_that_was_never_made_here_is_stopped_at_a_persons_word(ada):
+    host = HostFactory()
+    assert beat_with(host, (4711, "listening")).wanted == ()
+    drift.note_hosts(now=NOW)
+    assert (kinds(), drift.mend_hosts(now=SOON)) == (["unknown-process"], 0)
+
+    drift.ask_to_fix(Drift.objects.all(), by=ada, reason="of before the restore", now=SOON)
+
+    answer = beat_with(host, (4711, "busy"))
+    assert [(one.runner_id, one.stop, one.force) for one in answer.wanted] == [(4711, True, False)]
+    assert answer.clean == ()
+    beat_with(host, (4711, "gone"))
+    drift.note_hosts(now=SOON)
+    assert (kinds(), Host.objects.get().leftovers_to_clean) == ([], [])
+
+
+def test_what_a_host_found_and_what_it_runs_unasked_are_kept_apart():
+    host = left_over()
+
+    beat_with(host, (4711, "listening"))
+    host.refresh_from_db()
+
+    assert [thing["kind"] for thing in host.leftovers] == ["work-directory", "runner"]
+    assert [thing["kind"] for thing in leftovers.columns(host, ())["leftovers"]] == ["runner"]
 
 
 def test_what_its_host_no_longer_reports_is_gone():

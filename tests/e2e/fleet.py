@@ -54,6 +54,15 @@ class Program:
         self.process.kill()
         self.process.wait(timeout=10)
 
+    def kill_family(self) -> None:
+        """End it and all it started without a word, as a power cut would."""
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        self.kill()
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        psutil.wait_procs(family, timeout=10)
+
 
 @dataclass
 class Fleet:

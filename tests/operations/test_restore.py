@@ -94,14 +94,7 @@ def test_database_comes_back_as_it_was_at_the_backup(installed: Installation):
 
 def test_backup_is_restored_into_a_database_without_tables(installed: Installation):
     file = back_up(installed)
-    if installed.database_url.startswith("sqlite"):
-        Path(installed.database_url.removeprefix("sqlite:///")).unlink()
-    else:
-        import psycopg
-
-        with psycopg.connect(installed.database_url, autocommit=True) as server:
-            server.execute("DROP SCHEMA public CASCADE")
-            server.execute("CREATE SCHEMA public")
+    installed.lose_database()
 
     done = installed.manage("restore", file)
 
