@@ -237,7 +237,11 @@ def forge() -> Iterator[Forge]:
 
 @pytest.mark.parametrize(("name", "part"), PARTS)
 def test_agent_killed_at_any_step_leaves_nothing_wrong(
-    name: str, part: int, forge: Forge, tmp_path: Path
+    name: str,
+    part: int,
+    forge: Forge,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     scenario = SCENARIOS[name]
     # By name, not by order: the parts see their steps in orders of their own, and none may be lost.
@@ -261,4 +265,6 @@ def test_agent_killed_at_any_step_leaves_nothing_wrong(
     for step, occurrence in points:
         result = "FAILED" if (step, occurrence) in failures else "survived"
         print(f"  {result:8} {occurrence} {step}")  # noqa: T201
+    record_property("ends tried", len(points) - len(missed))
+    record_property("ends recovered from", len(points) - len(missed) - len(failures))
     assert failures == {}, "\n\n".join(f"{key}: {value}" for key, value in failures.items())

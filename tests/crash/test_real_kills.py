@@ -113,7 +113,7 @@ def at_every_boundary(
     return boundaries
 
 
-def test_jit_config_cut_off_anywhere_leaves_one_registration(victim: Victim):
+def test_jit_config_cut_off_anywhere_leaves_one_registration(victim: Victim, record_property):
     def prepare() -> tuple[int]:
         return (victim.do("provision", True)["answer"],)
 
@@ -122,10 +122,12 @@ def test_jit_config_cut_off_anywhere_leaves_one_registration(victim: Victim):
         _, github_id, name = victim.row(pk)
         assert victim.ids_at_github(name) == [github_id]
 
-    at_every_boundary(victim, prepare, "secret", check)
+    ended = at_every_boundary(victim, prepare, "secret", check)
+    record_property("ends tried", len(ended))
+    record_property("ends recovered from", len(ended))
 
 
-def test_registration_token_cut_off_anywhere_is_asked_for_again(victim: Victim):
+def test_registration_token_cut_off_anywhere_is_asked_for_again(victim: Victim, record_property):
     def prepare() -> tuple[int]:
         return (victim.do("provision", False)["answer"],)
 
@@ -134,10 +136,12 @@ def test_registration_token_cut_off_anywhere_is_asked_for_again(victim: Victim):
         state, github_id, name = victim.row(pk)
         assert (state, github_id, victim.ids_at_github(name)) == ("provisioning", None, [])
 
-    at_every_boundary(victim, prepare, "secret", check)
+    ended = at_every_boundary(victim, prepare, "secret", check)
+    record_property("ends tried", len(ended))
+    record_property("ends recovered from", len(ended))
 
 
-def test_pass_cut_off_anywhere_ends_a_drain_all_the_same(victim: Victim):
+def test_pass_cut_off_anywhere_ends_a_drain_all_the_same(victim: Victim, record_property):
     pks: list[int] = []
 
     def prepare() -> tuple[()]:
@@ -158,11 +162,13 @@ def test_pass_cut_off_anywhere_ends_a_drain_all_the_same(victim: Victim):
         told = {row[0] for row in victim.fleet.installation.rows(sql)}
         assert told == {1}, "something was told twice"
 
-    boundaries = at_every_boundary(victim, prepare, "reconcile", check)
-    assert any("DELETE" in boundary for boundary in boundaries)
+    ended = at_every_boundary(victim, prepare, "reconcile", check)
+    record_property("ends tried", len(ended))
+    record_property("ends recovered from", len(ended))
+    assert any("DELETE" in boundary for boundary in ended)
 
 
-def test_look_at_the_jobs_cut_off_anywhere_finds_them_all_the_same(victim: Victim):
+def test_look_at_the_jobs_cut_off_anywhere_finds_them_all_the_same(victim: Victim, record_property):
     jobs: list[int] = []
 
     def prepare() -> tuple[()]:
@@ -175,4 +181,6 @@ def test_look_at_the_jobs_cut_off_anywhere_finds_them_all_the_same(victim: Victi
         found = victim.fleet.installation.rows("SELECT github_id FROM runners_job")
         assert sorted(row[0] for row in found) == sorted(jobs)
 
-    at_every_boundary(victim, prepare, "poll_jobs", check)
+    ended = at_every_boundary(victim, prepare, "poll_jobs", check)
+    record_property("ends tried", len(ended))
+    record_property("ends recovered from", len(ended))
