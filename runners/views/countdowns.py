@@ -5,26 +5,24 @@ Read only; six queries however many runners. What runs out together is one line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from django.core.paginator import Paginator
-from django.db.models import Q
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from runners.countdowns import Countdown, Kind, Offer, Tone, Watched, of_credential, of_runner
+from runners.countdown_listing import running_out
+from runners.countdowns import Countdown, Kind, Tone, of_credential
 from runners.countdowns import sort_key as when
-from runners.mismatches import OFFLINE_GRACE, is_older
-from runners.models import Credential, Runner, RunnerPackage, Scope
-from runners.states import GitHubStatus, RunnerState
+from runners.models import Credential, Runner, Scope
 from runners.views import versions
 from runners.views.guard import role_required
-from runners.views.links import changed
+from runners.views.links import Column, changed, sort_column
 from runners.views.shared import Context, FleetRequest, page, polled
 
 PAGE_SIZE: Final = 50
@@ -56,7 +54,6 @@ _WORDS: Final[dict[Kind, tuple[str, str]]] = {
         "Make a new one at GitHub and replace it here.",
     ),
 }
-OfferKey = tuple[int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,93 +96,40 @@ def countdown_list(request: FleetRequest) -> HttpResponse:
 def _context(request: FleetRequest) -> Context:
     now = timezone.now()
     kind, per = request.GET.get("kind", ""), request.GET.get("per", "")
-    bites = [*_of_runners(now), *_of_credentials()]
+    bites = [
+        *(_bite(*each) for each in running_out(Runner.objects.all(), now)),
+        *_of_credentials(),
+    ]
     counts = [
         (each.value, word, sum(bite.countdown.kind == each for bite in bites), each == kind)
-        for each, word in _CHIPS.items()
+        for each, word in NAMES.items()
     ]
-    wanted = [bite for bite in bites if kind not in _CHIPS or bite.countdown.kind == kind]
-    rows = _rows(wanted, now, per_host=per == HOSTS)
+    wanted = [bite for bite in bites if kind not in NAMES or bite.countdown.kind == kind]
+    sort = request.GET.get("sort", "at")
+    rows = _sorted(_rows(wanted, now, per_host=per == HOSTS), sort)
     shown = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     url = reverse("countdown-list")
     return {
         "now": now,
         "version": versions.fleet_version(request),
         "chips": counts,
-        "kind": kind if kind in _CHIPS else "",
+        "kind": kind if kind in NAMES else "",
         "total": len(bites),
         "per_host": per == HOSTS,
         "page": shown,
         "rows": shown.object_list,
+        "columns": _columns(url, request.GET, sort),
         "unknown": list(Scope.objects.filter(github_unknown_since__isnull=False).order_by("slug")),
         "list_url": changed(url, request.GET, page=request.GET.get("page", "")),
     }
 
 
-_CHIPS: Final = {
+NAMES: Final = {
     Kind.REMOVAL: "Removal by GitHub",
     Kind.VERSION: "Version window",
     Kind.DRAIN: "Drain deadline",
     Kind.CREDENTIAL: "Credential",
 }
-
-
-def _of_runners(now: datetime) -> Iterable[Bite]:
-    offers = {
-        (package.scope_id, package.os, package.architecture): Offer(
-            package.version, package.version_since
-        )
-        for package in RunnerPackage.objects.only(
-            "scope_id", "os", "architecture", "version", "version_since"
-        )
-    }
-    for runner in _watched(offers, now):
-        offline = runner.github_offline_since
-        settled = offline is not None and offline <= now - OFFLINE_GRACE
-        registered = runner.github_status == GitHubStatus.OFFLINE and not runner.github_deleted_at
-        active = runner.state == RunnerState.ACTIVE
-        draining = runner.state == RunnerState.DRAINING
-        watched = Watched(
-            ephemeral=runner.ephemeral,
-            offline_since=offline if settled and registered else None,
-            version=runner.runner_version if active else "",
-            drain_deadline_at=runner.drain_deadline_at if draining else None,
-        )
-        offer = offers.get((runner.scope_id, runner.host.os, runner.host.architecture))
-        for countdown in of_runner(watched, offer):
-            yield _bite(runner, countdown)
-
-
-def _watched(offers: Mapping[OfferKey, Offer], now: datetime) -> Iterable[Runner]:
-    """The runners for which something may run out, with host and scope."""
-    current = Runner.objects.current()
-    told = current.order_by().values_list("runner_version", flat=True).distinct()
-    newest = {offer.version for offer in offers.values()}
-    old = [version for version in told if any(is_older(version, offer) for offer in newest)]
-    return (
-        current.exclude(state__in=[RunnerState.PROVISIONING, RunnerState.REMOVING])
-        .filter(
-            Q(github_offline_since__lte=now - OFFLINE_GRACE, github_status=GitHubStatus.OFFLINE)
-            | Q(drain_deadline_at__isnull=False, state=RunnerState.DRAINING)
-            | Q(runner_version__in=old, state=RunnerState.ACTIVE)
-        )
-        .select_related("host", "scope")
-        .only(
-            "name",
-            "state",
-            "ephemeral",
-            "runner_version",
-            "drain_deadline_at",
-            "github_status",
-            "github_offline_since",
-            "github_deleted_at",
-            "host__name",
-            "host__os",
-            "host__architecture",
-            "scope__slug",
-            "scope__github_unknown_since",
-        )
-    )
 
 
 def _bite(runner: Runner, countdown: Countdown) -> Bite:
@@ -227,6 +171,31 @@ def _rows(bites: Iterable[Bite], now: datetime, *, per_host: bool) -> list[Count
     return [
         _row(number, line, now, per_host=per_host)
         for number, line in enumerate(lines.values(), start=1)
+    ]
+
+
+def _sorted(rows: list[CountdownRow], sort: str) -> list[CountdownRow]:
+    """In the order asked for; what nobody can tell, last, whichever way the times run."""
+    key, backwards = sort.removeprefix("-"), sort.startswith("-")
+    if key in _BY_WORDS:
+        return sorted(rows, key=_BY_WORDS[key], reverse=backwards)
+    if not backwards:
+        return rows
+    known = [row for row in rows if row.at is not None]
+    return known[::-1] + [row for row in rows if row.at is None]
+
+
+_BY_WORDS: Final[dict[str, Callable[[CountdownRow], str]]] = {
+    "name": lambda row: row.name,
+    "what": lambda row: row.what,
+}
+
+
+def _columns(path: str, query: QueryDict, sort: str) -> list[Column]:
+    heads = {"at": "When", "name": "For", "what": "What happens then"}
+    return [
+        *(sort_column(path, query, key, words, chosen=sort) for key, words in heads.items()),
+        Column("What to do"),
     ]
 
 

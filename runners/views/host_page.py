@@ -13,10 +13,13 @@ from typing import Final
 from django.urls import reverse
 
 from runners import drift_listing
+from runners.countdown_listing import running_out
+from runners.countdowns import sort_key as when
 from runners.models import EnrolmentCode, Event, Host, Job, Runner, Sample
 from runners.states import DisplayState, HostState
 from runners.templatetags.fleet import coarse, size
 from runners.views.charts import Chart, Point, chart
+from runners.views.countdowns import NAMES
 from runners.views.event_words import Happening, happening
 from runners.views.fleet_map import Slot, racks
 from runners.views.host_rows import (
@@ -153,7 +156,7 @@ def host_page(host: Host, *, now: datetime, sample_seconds: int, span: str) -> H
         ],
         beats_words=f"last {coarse(BEATS_ON_PAGE * sample_seconds)}, a bar for each "
         f"{coarse(sample_seconds)}",
-        facts=_facts(host),
+        facts=[*_facts(host), *_runs_out(host, now)],
         events=[happening(event) for event in Event.objects.filter(host=host)[:EVENTS_SHOWN]],
         events_url=f"{reverse('event-list')}?host={host.name}",
         actions=actions_for(host, busy=works(rack)),
@@ -289,6 +292,17 @@ def _slot_line(number: int, runner: Runner | None, jobs: dict[int, Job], now: da
     state: DisplayState = runner.display_at(now)
     doing, more = doing_words(runner, state, jobs.get(runner.pk), now)
     return SlotLine(state.value, state.label, runner.name, runner.get_absolute_url(), doing, more)
+
+
+def _runs_out(host: Host, now: datetime) -> list[Fact]:
+    """The next thing that runs out for a runner here; the countdown page has them all."""
+    found = sorted(
+        running_out(Runner.objects.filter(host=host), now), key=lambda each: when(each[1])
+    )
+    return [
+        Fact("Next to run out", f"{NAMES[countdown.kind]} for {runner.name}", countdown.at)
+        for runner, countdown in found[:1]
+    ]
 
 
 def _facts(host: Host) -> list[Fact]:

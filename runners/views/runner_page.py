@@ -13,8 +13,11 @@ from typing import Final
 from django.urls import reverse
 
 from runners import drift
+from runners.countdown_listing import of_known, offers
+from runners.countdowns import Kind
 from runners.models import Drift, Event, Job, Runner, RunnerLog
 from runners.states import DisplayState, GitHubStatus, HostState, Phase, RunnerState
+from runners.views.countdowns import NAMES
 from runners.views.event_words import Happening, words_of
 from runners.views.fleet_map import Rack, racks
 from runners.views.runner_rows import Action, actions_for, current_jobs, job_words
@@ -109,7 +112,7 @@ def runner_page(runner: Runner, *, now: datetime) -> RunnerPage:
         waits=_waits(runner, now),
         steps=_steps(runner, state, job, now),
         job=_job(runner, state, job, now),
-        columns=[_wanted(runner), _observed(runner), _github(runner)],
+        columns=[_wanted(runner), _observed(runner), _github(runner, now)],
         rack=racks([runner.host], now=now)[0],
         events=_events(runner),
         log=text[-LOG_CHARACTERS:],
@@ -243,7 +246,7 @@ def _observed(runner: Runner) -> Column:
     return Column("Host", f"what {runner.host.name} sees", facts)
 
 
-def _github(runner: Runner) -> Column:
+def _github(runner: Runner, now: datetime) -> Column:
     status = GitHubStatus(runner.github_status).label
     facts = [
         Fact("Status", f"{status}, busy" if runner.github_busy else status),
@@ -255,6 +258,11 @@ def _github(runner: Runner) -> Column:
         facts.append(Fact("Labels", ", ".join(str(label) for label in runner.github_labels)))
     if runner.github_deleted_at:
         facts.append(Fact("Deleted", at=runner.github_deleted_at))
+    facts += [
+        Fact(NAMES[each.kind], "" if each.at else "ends, nobody can tell when", each.at)
+        for each in of_known(runner, offers(), now)
+        if each.kind != Kind.DRAIN
+    ]
     return Column("GitHub", f"what {runner.scope.slug} lists", facts)
 
 

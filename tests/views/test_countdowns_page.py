@@ -67,6 +67,37 @@ def test_an_older_version_says_until_when_it_gets_jobs(viewer):
     assert "stops giving it jobs" in cells[2]
 
 
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [
+        ("", ["b", "a", "c"]),
+        ("at", ["b", "a", "c"]),
+        ("-at", ["a", "b", "c"]),
+        ("name", ["a", "b", "c"]),
+        ("-name", ["c", "b", "a"]),
+        ("what", ["b", "a", "c"]),
+        ("nonsense", ["b", "a", "c"]),
+    ],
+)
+def test_lines_are_in_the_order_asked_for_and_the_unknown_last(viewer, sort, order):
+    offline(hours=1, name="a")
+    offline(hours=2, name="b")
+    RunnerPackageFactory(scope=behind(name="c").scope, version_since=None)
+
+    assert [cells[1][0] for cells in lines(viewer, sort=sort)] == order
+
+
+def test_runner_and_host_say_what_runs_out_next(viewer):
+    host = HostFactory(name="forge-01")
+    first = offline(hours=9, host=host, slot=1)
+    later = offline(hours=1, host=host, slot=2)
+
+    shown = parse(viewer.get(later.get_absolute_url()).content).text
+    assert "Removal by GitHub in 23 h" in shown
+    shown = parse(viewer.get(host.get_absolute_url()).content).text
+    assert f"Next to run out Removal by GitHub for {first.name} in 15 h" in shown
+
+
 def test_a_release_of_unknown_age_is_called_unknown(viewer):
     RunnerPackageFactory(scope=behind().scope, version_since=None)
 

@@ -206,7 +206,7 @@ def test_the_page_costs_the_same_however_much_runs_there(
         JobFactory(running=True, runner=runner, scope=scope)
         audit.record(runner, "runner.active", by=Actor.system("x"), at=NOW)
 
-    with django_assert_num_queries(16):
+    with django_assert_num_queries(19):
         operator.get(host.get_absolute_url())
 
 

@@ -236,7 +236,7 @@ def test_the_page_costs_the_same_queries_however_much_happened(
         for _ in range(3):
             audit.record(runner, "runner.draining", by=Actor.system("x"), at=NOW)
 
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(14):
         operator.get(runner.get_absolute_url())
 
 
