@@ -86,8 +86,10 @@ def enrol(
 ) -> Enrolled:
     """Turn a valid code into a host with an agent token.
 
-    A retired host of the same name comes back as itself, with its history. Raises NotPermitted for
-    an unknown code, Gone for a used or expired one, NameTaken, InvalidRequest for a bad name.
+    A retired host of the same name comes back as itself, with its history. A machine that never got
+    its answer asks again with the same code and gets another token, until its first heartbeat.
+    Raises NotPermitted for an unknown code, Gone for a used or expired one, NameTaken,
+    InvalidRequest for a bad name.
     """
     prefix = tokens.prefix_of(code_text, tokens.ENROLMENT_KIND)
     code = EnrolmentCode.objects.filter(prefix=prefix).first() if prefix else None
@@ -97,6 +99,8 @@ def enrol(
     wanted_slots = slots or code.slots
     _check_slots(wanted_slots)
     token = tokens.new_token(tokens.AGENT_KIND)
+    if (unanswered := _unanswered(code, name, now)) is not None:
+        return _answer_again(unanswered, token, now)
     with transaction.atomic():
         usable = EnrolmentCode.objects.filter(
             pk=code.pk, used_at__isnull=True, revoked_at__isnull=True, expires_at__gt=now
@@ -139,6 +143,36 @@ def enrol(
             became="enrolled",
             detail={"architecture": host.architecture, "site": host.site, "slots": host.slots},
         )
+    return Enrolled(host=host, token=token)
+
+
+def _unanswered(code: EnrolmentCode, name: str, now: datetime) -> Host | None:
+    """The host that this code made a moment ago, if nothing was heard of it since."""
+    usable = code.revoked_at is None and code.expires_at > now
+    if code.host_id is None or not usable:
+        return None
+    return Host.objects.filter(
+        pk=code.host_id, name=name, last_seen_at__isnull=True, retired_at__isnull=True
+    ).first()
+
+
+def _answer_again(host: Host, token: tokens.NewToken, now: datetime) -> Enrolled:
+    """Give a host another token in place of the one it may never have got."""
+    with transaction.atomic():
+        silent = Host.objects.filter(pk=host.pk, last_seen_at__isnull=True)
+        if not silent.update(
+            token_prefix=token.prefix, token_sha256=token.sha256, token_rotated_at=now
+        ):
+            raise Gone("This enrolment code was used or has run out. Make a new one under Hosts.")
+        audit.record(
+            host,
+            "host.enrol",
+            by=Actor(Event.ActorKind.AGENT, host.name),
+            at=now,
+            became="enrolled",
+            detail={"again": True},
+        )
+    host.refresh_from_db()
     return Enrolled(host=host, token=token)
 
 

@@ -68,6 +68,29 @@ def test_code_is_good_once(ada):
     assert Host.objects.count() == 1
 
 
+def test_machine_that_got_no_answer_asks_again_until_its_first_heartbeat(ada):
+    code = new_code(ada)
+    lost = enrol(code)
+
+    done = enrol(code)
+
+    assert Host.objects.get() == done.host == heartbeat.authenticate(done.token.text)
+    with pytest.raises(NotPermitted):
+        heartbeat.authenticate(lost.token.text)
+    assert Event.objects.filter(action="host.enrol").count() == 2
+    Host.objects.update(last_seen_at=NOW)
+    with pytest.raises(Gone):
+        enrol(code)
+
+
+def test_code_that_has_run_out_answers_nobody_again(ada):
+    code = new_code(ada, minutes=15)
+    enrol(code)
+
+    with pytest.raises(Gone):
+        enrol(code, now=NOW + timedelta(minutes=15))
+
+
 @pytest.mark.parametrize(("seconds", "good"), [(-1, True), (0, False), (1, False)])
 def test_code_runs_out(seconds, good, ada):
     code = new_code(ada)
