@@ -9,9 +9,8 @@ from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.utils.dateparse import parse_date
 
+from runners.manual import PEOPLE
 from runners.models import Event
-
-PEOPLE = (Event.ActorKind.USER, Event.ActorKind.COMMAND)
 
 
 @dataclass(frozen=True, slots=True)

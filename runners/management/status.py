@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import TypedDict
 
-from runners import fleet, loop, pools
+from runners import fleet, loop, manual, pools
 from runners.github.verdicts import USABLE
 from runners.models import Beat, Credential, Host, Pool, Runner, Scope
 from runners.states import DisplayState, HostState, is_busy
@@ -99,7 +99,10 @@ class ProcessRow(TypedDict):
 
 
 class Report(TypedDict):
-    """Everything; `problems` are sentences, empty when all is well; `quiesced` is one, or ""."""
+    """Everything; `problems` are sentences, empty when all is well; `quiesced` is one, or "".
+
+    `manual_actions`: what people changed in the last `manual.DAYS` days.
+    """
 
     at: datetime
     quiesced: str
@@ -110,6 +113,7 @@ class Report(TypedDict):
     scopes: list[ScopeRow]
     credentials: list[CredentialRow]
     processes: list[ProcessRow]
+    manual_actions: int
     problems: list[str]
 
 
@@ -130,6 +134,7 @@ def report(*, now: datetime, silent_after: timedelta) -> Report:
         scopes=scopes,
         credentials=credentials,
         processes=processes,
+        manual_actions=manual.actions(now=now).count(),
         problems=[
             *_process_problems(processes),
             *_github_problems(scopes, credentials, now),
@@ -169,6 +174,7 @@ def lines(report: Report) -> list[str]:
             _row(process["name"].capitalize(), "alive" if process["alive"] else "silent")
             for process in report["processes"]
         ),
+        _row("Manual actions", f"{report['manual_actions']} in {manual.DAYS} days"),
     ]
     held = [report["quiesced"], ""] if report["quiesced"] else []
     return [*held, *said, "", *(report["problems"] or ["Nothing is wrong."])]

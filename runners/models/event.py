@@ -62,6 +62,8 @@ class Event(models.Model):
             models.Index(fields=("object_kind", "object_id", "-at"), name="event_object"),
             # One host's timeline
             models.Index(fields=("host", "-at"), name="event_host"),
+            # What people did in the last days (runners.manual)
+            models.Index(fields=("actor_kind", "-at"), name="event_by_actor_kind"),
         )
 
     def __str__(self) -> str:

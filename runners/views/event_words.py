@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from runners.manual import PEOPLE
 from runners.models import Event
 
 # Action → (state whose glyph it shows, what was done). The object's name follows.
@@ -84,9 +85,6 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "worker.restart": ("warning", "Restarted the queue's worker"),
 }
 
-# Actors that are people or their doing; the others are machines.
-_PEOPLE: Final = (Event.ActorKind.USER, Event.ActorKind.COMMAND)
-
 
 @dataclass(frozen=True, slots=True)
 class Happening:
@@ -117,4 +115,4 @@ def happening(event: Event) -> Happening:
 
 def is_person(event: Event) -> bool:
     """Whether somebody did it, rather than a program by itself."""
-    return event.actor_kind in _PEOPLE
+    return event.actor_kind in PEOPLE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.db.models import Case, Count, F, Min, Q, QuerySet, Sum, Value, When
@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from runners import manual
 from runners.models import Host, Job, Runner
 from runners.states import DisplayState, HostState
 from runners.templatetags.fleet import coarse
@@ -36,7 +37,8 @@ _TAKES_JOBS: Final = (HostState.ONLINE, HostState.LATE)
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The numbers on top; counts of runners, hosts, slots and jobs now."""
+    """The numbers on top; counts of runners, hosts, slots and jobs now, and what was done by hand
+    in the last `manual.DAYS` days."""
 
     runners: int
     online: int
@@ -51,6 +53,8 @@ class Figures:
     busy_percent: int
     waiting: int
     oldest_seconds: int | None
+    manual_actions: int
+    manual_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ def _figures(hosts: HostCounts, displays: Counter[str], now: datetime) -> Figure
     busy = displays[DisplayState.BUSY] + displays[DisplayState.DRAINING]
     queue = _queued().aggregate(number=Count("pk"), oldest=Min("queued_at"))
     oldest = queue["oldest"]
+    first = now - timedelta(days=manual.DAYS)
     return Figures(
         runners=displays.total(),
         online=sum(displays[word] for word in _ONLINE),
@@ -147,6 +152,8 @@ def _figures(hosts: HostCounts, displays: Counter[str], now: datetime) -> Figure
         busy_percent=min(100, round(busy * 100 / in_service)) if in_service else 0,
         waiting=queue["number"],
         oldest_seconds=int((now - oldest).total_seconds()) if oldest else None,
+        manual_actions=manual.actions(now=now).count(),
+        manual_url=f"{reverse('event-list')}?people=1&from={first:%Y-%m-%d}",
     )
 
 

@@ -5,6 +5,9 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 
+from runners import audit
+from runners.audit import Actor
+from runners.models import Event
 from tests.factories import (
     NOW,
     CredentialFactory,
@@ -75,7 +78,30 @@ def test_the_figures_count_only_slots_that_can_be_used(viewer):
 
     values = [figure.text for figure in overview(viewer).all("dd", class_="kpi__value")]
 
-    assert values == ["0", "1 of 4 slots", "2 of 2", "1 of 2"]
+    assert values == ["0", "1 of 4 slots", "2 of 2", "1 of 2", "0"]
+
+
+def manual_actions(client):
+    return overview(client).by_id("manual-actions").one("dd", class_="kpi__value").text
+
+
+def test_a_change_by_a_person_raises_the_number_of_manual_actions(operator):
+    host = HostFactory()
+    before = manual_actions(operator)
+
+    operator.post(reverse("host-cordon", args=[host.name]))
+
+    assert (before, manual_actions(operator)) == ("0", "1")
+
+
+def test_what_machines_and_timers_do_is_no_manual_action(viewer):
+    host, now = HostFactory(), NOW
+    audit.record(host, "host.offline", by=Actor.system("heartbeat watch"), at=now)
+    by_command = Actor(Event.ActorKind.COMMAND, "cron")
+    audit.record(host, "fleet.backup", by=by_command, at=now)
+    audit.record(host, "host.cordon", by=by_command, at=now - timedelta(days=31))
+
+    assert manual_actions(viewer) == "0"
 
 
 def test_a_host_shows_one_window_a_slot(viewer):
@@ -228,7 +254,7 @@ def test_the_overview_costs_the_same_queries_however_large(
         RunnerFactory(scope=scope, failed=True)
         JobFactory(scope=scope)
 
-    with django_assert_num_queries(25):
+    with django_assert_num_queries(26):
         operator.get(URL)
 
 

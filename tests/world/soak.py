@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 
+from runners import manual
 from runners.models import Event, Postmortem, Runner
 from tests.world import faults, invariants
 from tests.world.faults import STRIKES, Faults
@@ -20,7 +21,6 @@ from tests.world.world import PoolPlan, World
 
 HOUR = 3600.0
 SITES = ("north", "south", "west")
-PERSONS = ("user", "cli")
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _report(world: World, plan: Plan, struck: Faults) -> Report:
         tasks=server.tasks_run,
         github_calls=world.github.calls,
         runners=Runner.objects.count(),
-        operator_actions=Event.objects.filter(actor_kind__in=PERSONS).count(),
+        operator_actions=Event.objects.filter(actor_kind__in=manual.PEOPLE).count(),
     )
     waits = []
     for job in world.github.jobs():
