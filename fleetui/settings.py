@@ -82,6 +82,12 @@ FLEET_LOG_LEVEL = _env.choice(
     choices=("DEBUG", "INFO", "WARNING", "ERROR"),
     help="Least severe message that is logged.",
 )
+FLEET_LOG_FORMAT = _env.choice(
+    "FLEET_LOG_FORMAT",
+    "line",
+    choices=("line", "json"),
+    help="How a message is written: a line for people, or one JSON object a line for programs.",
+)
 
 # --- Secrets and the database
 
@@ -317,6 +323,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "runners.request_ids.request_ids",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -434,6 +441,7 @@ Q_CLUSTER: dict[str, Any] = {
 
 # --- Logs: every line leaves through one formatter that redacts it
 
+_log_secrets = [*FLEET_SECRET_KEYS, DATABASES["default"].get("PASSWORD", "")]
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -441,10 +449,11 @@ LOGGING: dict[str, Any] = {
         "line": {
             "()": "runners.log_redaction.RedactingFormatter",
             "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
-            "secrets": [*FLEET_SECRET_KEYS, DATABASES["default"].get("PASSWORD", "")],
-        }
+            "secrets": _log_secrets,
+        },
+        "json": {"()": "runners.log_redaction.JsonFormatter", "secrets": _log_secrets},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": FLEET_LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": FLEET_LOG_LEVEL},
     "loggers": {
         "django": {"handlers": [], "level": FLEET_LOG_LEVEL, "propagate": True},

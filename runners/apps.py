@@ -10,7 +10,10 @@ class RunnersConfig(AppConfig):
 
     def ready(self) -> None:
         # At import time neither models nor the settings that the system checks read are there yet.
-        from runners import access, checks  # noqa: F401
+        from django_q.signals import pre_execute
+
+        from runners import access, checks, queue  # noqa: F401
 
         # After every migration and flush, so that the groups can't be missing
         post_migrate.connect(access.make_roles, sender=self)
+        pre_execute.connect(queue.log_as_task)

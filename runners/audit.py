@@ -1,14 +1,21 @@
-"""The one place an `Event` is written, inside the caller's transaction."""
+"""The one place an `Event` is written, inside the caller's transaction, and logged once that is
+committed."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
+from django.db import transaction
 from django.db.models import Model
 
+from runners import log_context
 from runners.models import Event, Host, Runner
+
+log = logging.getLogger(__name__)
 
 Detail = Mapping[str, str | int | float | bool | list[str] | None]
 
@@ -59,7 +66,26 @@ def record(
         detail=dict(detail or {}),
     )
     event.save(force_insert=True)
+    transaction.on_commit(partial(_log, event, log_context.present()))
     return event
+
+
+def _log(event: Event, ids: Mapping[str, str | int]) -> None:
+    """Tell of an event in the log; who typed a command is told by the command."""
+    typed = event.actor_kind == Event.ActorKind.COMMAND
+    about = {event.object_kind: event.object_name, "event_id": event.pk, "by": event.actor_name}
+    if event.object_id is not None:
+        about[f"{event.object_kind}_id"] = event.object_id
+    if event.host_id is not None:
+        about["host_id"] = event.host_id
+    log.log(
+        logging.DEBUG if typed else logging.INFO,
+        "%s %s%s",
+        event.action,
+        event.object_name,
+        f": {event.reason}" if event.reason else "",
+        extra={"ids": {**ids, **about}},
+    )
 
 
 def _host_id(subject: Model) -> int | None:

@@ -1,14 +1,17 @@
 """What django-q2's database queue holds, and handing back what a dead worker had taken.
 
-The only module that knows how django-q2 stores a task; everybody else calls `async_task`.
+The only module that knows how django-q2 stores and runs a task; everybody else calls `async_task`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from django_q.models import OrmQ
+
+from runners import log_context
 
 # Rows looked at to learn what waits. The queue is normally all but empty.
 LOOK_AT_ROWS = 200
@@ -43,3 +46,11 @@ def hand_back(now: datetime) -> int:
     """
     rows: int = OrmQ.objects.filter(lock__gt=now).update(lock=now)
     return rows
+
+
+def log_as_task(
+    sender: object, func: Callable[..., object] | None, task: Mapping[str, object], **_: object
+) -> None:
+    """Let what a task logs carry its name and id; told by django-q2 before each."""
+    name = getattr(func, "__name__", "") or str(task.get("func", ""))
+    log_context.begin(task=name, task_id=str(task.get("id", "")))

@@ -15,6 +15,7 @@ from runners import (
     housekeeping,
     job_polling,
     leases,
+    log_context,
     loop,
     maintenance,
     packages,
@@ -75,6 +76,7 @@ def reconcile_scope(scope_id: int) -> str:
     scope = Scope.objects.select_related("credential").filter(pk=scope_id).first()
     if scope is None:
         return "the scope was removed"
+    log_context.add(scope=scope.slug)
     name = reconcile.lease_name(scope_id)
     if not leases.acquire(name, leases.this_process(), LEASE_SECONDS, wiring.now()):
         return "another pass is under way"
@@ -103,6 +105,7 @@ def poll_jobs(scope_id: int) -> str:
     scope = Scope.objects.select_related("credential").filter(pk=scope_id).first()
     if scope is None:
         return "the scope was removed"
+    log_context.add(scope=scope.slug)
     name = f"jobs:{scope_id}"
     if not leases.acquire(name, leases.this_process(), LEASE_SECONDS, wiring.now()):
         return "another poll is under way"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 
-from runners import enrolment, runner_log, wiring
+from runners import enrolment, log_context, runner_log, wiring
 from runners import heartbeat as beats
 from runners import registration as registrations
 from runners.agent_messages import PROTOCOL, parse_enrol, parse_heartbeat
@@ -54,6 +54,7 @@ def heartbeat(request: HttpRequest) -> HttpResponse:
             protocol=PROTOCOL, version=version, next_seconds=policy.quiet_seconds, wanted=None
         )
     host = beats.authenticate(token)
+    log_context.add(host=host.name)
     answer = beats.receive(host, token, parse_heartbeat(message), policy=policy, now=now)
     fields: dict[str, object] = {
         "protocol": PROTOCOL,
@@ -113,6 +114,7 @@ def registration(request: HttpRequest, pk: int) -> HttpResponse:
 def log(request: HttpRequest, pk: int) -> HttpResponse:
     """Keep the newest output of a runner's process."""
     host = beats.authenticate(_bearer(request))
+    log_context.add(host=host.name, runner_id=pk)
     data = json_body(request, limit=LOG_LIMIT_BYTES)
     offset, text = integer(data, "offset", high=LARGEST_OFFSET), data.get("text")
     if offset is None:
@@ -134,6 +136,7 @@ def _bearer(request: HttpRequest) -> str:
 
 def _runner(request: HttpRequest, pk: int) -> Runner:
     host: Host = beats.authenticate(_bearer(request))
+    log_context.add(host=host.name, runner_id=pk)
     return registrations.startable_runner(host, pk)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 
 import pytest
-from fleet_agent.redact import RedactingFormatter, redact
+from fleet_agent.redact import JsonFormatter, RedactingFormatter, redact
 
 JIT = base64.b64encode(b'{".runner":"e30=",".credentials":"e30="}' * 4).decode()
 
@@ -68,3 +69,15 @@ def test_log_line_and_traceback_are_masked() -> None:
     line = RedactingFormatter("%(message)s").format(record)
     assert "Traceback" in line
     assert secret not in line
+
+
+def test_json_line_names_host_and_runner_and_masks_each_text() -> None:
+    record = logging.LogRecord("x", logging.INFO, __file__, 1, "Bearer %s", ("hunter2",), None)
+    record.runner_id = 7
+    formatter = JsonFormatter()
+    formatter.host = "forge-01"
+
+    line = json.loads(formatter.format(record))
+
+    assert (line["message"], line["host"], line["runner_id"]) == ("Bearer ***", "forge-01", 7)
+    assert line["at"].endswith("Z")

@@ -21,7 +21,7 @@ INTERFACES = (
     "runners.tasks",
     "runners.admin",
 )
-# What belongs to the pages: forms, filters, the frame's context, members, template tags.
+# What belongs to the pages: forms, filters, the frame's context, members, request ids, tags.
 PAGES = (
     "runners.context",
     "runners.event_filters",
@@ -29,6 +29,7 @@ PAGES = (
     "runners.forms",
     "runners.host_filters",
     "runners.members",
+    "runners.request_ids",
     "runners.templatetags",
 )
 # The edges of the process: made once, from settings.

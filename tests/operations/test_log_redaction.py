@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from fleetui import gunicorn
-from runners.log_redaction import RedactingFormatter
+from runners.log_redaction import JsonFormatter, RedactingFormatter
 
 TOKEN = "ghp_" + "a1B2" * 9
 FINE_GRAINED = "github_pat_" + "a1B2c3D4e5" * 8
@@ -40,9 +40,10 @@ def test_product_logs_through_this_formatter_everywhere(settings):
     handlers = settings.LOGGING["handlers"].values()
 
     assert {handler["formatter"] for handler in handlers} == {"line"}
-    assert settings.LOGGING["formatters"]["line"]["()"] == (
-        f"{RedactingFormatter.__module__}.{RedactingFormatter.__name__}"
-    )
+    assert {name: made["()"] for name, made in settings.LOGGING["formatters"].items()} == {
+        "line": f"{RedactingFormatter.__module__}.{RedactingFormatter.__name__}",
+        "json": f"{JsonFormatter.__module__}.{JsonFormatter.__name__}",
+    }
 
 
 def test_gunicorn_logs_through_this_formatter_too():

@@ -26,7 +26,7 @@ from .loop import Agent
 from .packages import PackageStore
 from .pose import load_pose, strike
 from .process_table import boot_id
-from .redact import RedactingFormatter, redact
+from .redact import JsonFormatter, RedactingFormatter, redact
 from .server import Server
 from .service import install_unit, unit_text
 from .status import read_status
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 2
     options = parser().parse_args(given)
-    start_logging(options.verbose)
+    start_logging(options.verbose, options.log_format)
     try:
         return int(options.command(options))
     except AgentError as err:
@@ -71,6 +71,9 @@ def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--state-dir", type=Path, default=Path(DEFAULT_STATE_DIR), metavar="DIR")
     common.add_argument("-v", "--verbose", action="store_true")
+    common.add_argument(
+        "--log-format", choices=("line", "json"), default="line", help="of standard error"
+    )
     enrolling = argparse.ArgumentParser(add_help=False)
     enrolling.add_argument("--name", default=socket.gethostname(), help="the host's name")
     enrolling.add_argument("--site", help="the site or region the host belongs to")
@@ -104,10 +107,11 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def start_logging(verbose: bool) -> None:
+def start_logging(verbose: bool, log_format: str) -> None:
     """Log redacted lines to standard error."""
     handler = logging.StreamHandler()
-    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
+    line = RedactingFormatter("%(asctime)s %(levelname)s %(message)s")
+    handler.setFormatter(JsonFormatter() if log_format == "json" else line)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
@@ -190,6 +194,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the agent in the foreground until it is told to stop."""
     state_dir = StateDir(options.state_dir)
     config, token = state_dir.load()
+    JsonFormatter.host = config.host_name
     with state_dir.lock():
         started_at = timestamp()
         server = Server(config.server_url, token, ca_file=config.ca_file)
@@ -235,6 +240,7 @@ def join(options: argparse.Namespace) -> int:
         again.append("--stop-runners")
     if options.verbose:
         again.append("--verbose")
+    again += ["--log-format", options.log_format]
     # A new program image: the code does not stay readable in this process's environment.
     os.execv(sys.executable, again)  # noqa: S606
 

@@ -68,7 +68,7 @@ def adopt_slot(slot: Slot, boot_id: str, journal: Journal) -> bool:
     # It was coming up: nothing of it is worth keeping.
     clean_quietly(slot)
     slot.directory.remove()
-    log.info("slot of runner %d was only half made and is dropped", slot.runner_id)
+    log.info("slot of runner %d was only half made and is dropped", slot.runner_id, extra=slot.ids)
     return False
 
 
@@ -81,7 +81,7 @@ def adopt_runner(slot: Slot, journal: Journal) -> bool:
     running = slot.runner is not None and slot.runner.alive()
     if running:
         journal.add("adopted", slot.runner_id)
-        log.info("runner %d goes on and is adopted", slot.runner_id)
+        log.info("runner %d goes on and is adopted", slot.runner_id, extra=slot.ids)
     return True
 
 
@@ -119,7 +119,9 @@ def recover_slot(
     slot.events_offset = console.end_offset(slot.directory.console, "events-")
     slot.log_offset = console.end_offset(slot.directory.console, "console-")
     slot.save()
-    log.warning("runner %d is found again although its record was lost", slot.runner_id)
+    log.warning(
+        "runner %d is found again although its record was lost", slot.runner_id, extra=slot.ids
+    )
     return slot
 
 
@@ -167,7 +169,7 @@ def clean_quietly(slot: Slot) -> None:
     try:
         clean_up(slot.directory, slot.tree)
     except AgentError as err:
-        log.warning("slot of runner %d: %s", slot.runner_id, err)
+        log.warning("slot of runner %d: %s", slot.runner_id, err, extra=slot.ids)
 
 
 def sweep_orphan(path: Path, journal: Journal) -> None:

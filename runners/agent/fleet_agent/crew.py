@@ -156,7 +156,7 @@ class Crew:
         try:
             slot.directory.remove()
         except OSError as err:
-            log.warning("slot of runner %d: %s", slot.runner_id, err)
+            log.warning("slot of runner %d: %s", slot.runner_id, err, extra=slot.ids)
         del self.slots[slot.runner_id]
 
     def stop_idle(self) -> None:
@@ -315,13 +315,13 @@ class Crew:
             slot.boot_id, slot.started_at = self.boot_id, now
             slot.retries.reset()
             use_package(slot)
-            log.info("runner %d is started", slot.runner_id)
+            log.info("runner %d is started", slot.runner_id, extra=slot.ids)
         elif done.task == "stop":
             slot.phase, slot.reason, slot.job = Phase.GONE, "", None
             slot.cause = Cause.NONE
             slot.save()  # first, so that a crash in between does not stop it once more
             self.journal.add("stopped", slot.runner_id)
-            log.info("runner %d is stopped and its slot wiped", slot.runner_id)
+            log.info("runner %d is stopped and its slot wiped", slot.runner_id, extra=slot.ids)
         elif done.task == "clean-up":
             slot.cleaned = True
 
@@ -329,13 +329,13 @@ class Crew:
         """Apply a task that failed: wait and try again, or say why not."""
         words = redact(str(error)) if isinstance(error, AgentError) else type(error).__name__
         if not isinstance(error, AgentError):
-            log.error("%s of runner %d broke", task, slot.runner_id, exc_info=error)
+            log.error("%s of runner %d broke", task, slot.runner_id, exc_info=error, extra=slot.ids)
         if isinstance(error, StillBusy):
             slot.phase, slot.reason = Phase.BUSY, ""
             return
         slot.reason = words
         slot.cause = cause_of_error(error) or Cause.EXIT
-        log.warning("%s of runner %d: %s", task, slot.runner_id, words)
+        log.warning("%s of runner %d: %s", task, slot.runner_id, words, extra=slot.ids)
         if task == "bring-up" and not isinstance(error, TryAgain):
             slot.phase = Phase.FAILED
             slot.save()

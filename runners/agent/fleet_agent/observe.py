@@ -125,7 +125,7 @@ def note_exit(slot: Slot, exit_code: int | None, journal: Journal, cpu: CpuWatch
         cause=slot.cause.value,
         job=lost_job,
     )
-    log.info("runner %d ended: %s", slot.runner_id, slot.reason)
+    log.info("runner %d ended: %s", slot.runner_id, slot.reason, extra=slot.ids)
     if slot.phase is not Phase.STOPPING:
         slot.phase = Phase.EXITED
 

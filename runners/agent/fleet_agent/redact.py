@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+import time
 
 MASK = "***"
 
@@ -31,3 +33,33 @@ class RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the masked line."""
         return redact(super().format(record))
+
+
+class JsonFormatter(RedactingFormatter):
+    """One JSON object a line: ``at``, ``level``, ``message``, ``host``, ``runner_id``, ``error``.
+
+    ``runner_id`` is there where the record names one; ``host`` once the agent knows its name.
+    """
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+    host = ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the masked line, each text masked alone so that the JSON stays whole."""
+        fields: dict[str, object] = {
+            "at": self.formatTime(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+            "process": record.process,
+        }
+        if self.host:
+            fields["host"] = self.host
+        runner_id = getattr(record, "runner_id", None)
+        if runner_id is not None:
+            fields["runner_id"] = runner_id
+        if record.exc_info:
+            fields["error"] = redact(self.formatException(record.exc_info))
+        return json.dumps(fields)

@@ -96,6 +96,11 @@ class Slot:
         return self.keeper or self.runner
 
     @property
+    def ids(self) -> dict[str, object]:
+        """What a log record about it carries, as ``extra``."""
+        return {"runner_id": self.runner_id}
+
+    @property
     def over(self) -> bool:
         """Whether this runner will never run again: nothing of it is to be kept."""
         return self.phase is Phase.FAILED or (self.phase is Phase.EXITED and self.mode == "jit")
@@ -153,7 +158,12 @@ class Slot:
             self.directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_whole(self.directory.record_file, json.dumps(facts), durable=False)
         except OSError as err:
-            log.warning("slot %d could not be recorded: %s", self.runner_id, err.strerror)
+            log.warning(
+                "slot %d could not be recorded: %s",
+                self.runner_id,
+                err.strerror,
+                extra=self.ids,
+            )
 
 
 def new_slot(wanted: Wanted, slots_root: Path, boot_id: str) -> Slot:
