@@ -268,6 +268,39 @@ FLEET_SAMPLE_SECONDS = _env.integer(
     help="At most one stored sample of a host's load in so long.",
 )
 
+# --- History and targets
+
+FLEET_JOB_KEEP_DAYS = _env.integer(
+    "FLEET_JOB_KEEP_DAYS",
+    180,
+    minimum=7,
+    maximum=3660,
+    unit="days",
+    help="How long each finished job is kept; what its day added up to stays longer.",
+)
+FLEET_JOB_DAY_KEEP_DAYS = _env.integer(
+    "FLEET_JOB_DAY_KEEP_DAYS",
+    1100,
+    minimum=31,
+    maximum=7320,
+    unit="days",
+    help="How long the figures of each day are kept, which the reports are made of.",
+)
+FLEET_QUEUE_TARGET_SECONDS = _env.integer(
+    "FLEET_QUEUE_TARGET_SECONDS",
+    60,
+    minimum=1,
+    maximum=86400,
+    unit="seconds",
+    help="A job that waited longer for its runner started late.",
+)
+
+if FLEET_JOB_DAY_KEEP_DAYS < FLEET_JOB_KEEP_DAYS:
+    raise ConfigurationError(
+        "FLEET_JOB_DAY_KEEP_DAYS",
+        f"{FLEET_JOB_DAY_KEEP_DAYS} must not be less than FLEET_JOB_KEEP_DAYS "
+        f"({FLEET_JOB_KEEP_DAYS})",
+    )
 if FLEET_HEARTBEAT_SECONDS >= FLEET_LATE_AFTER_SECONDS:
     raise ConfigurationError(
         "FLEET_LATE_AFTER_SECONDS",

@@ -30,6 +30,7 @@ from runners.models import (
     Fleet,
     Host,
     Job,
+    JobDay,
     Label,
     Lease,
     Maintenance,
@@ -170,6 +171,13 @@ class JobAdmin(ReadOnlyAdmin):
     list_filter = ("status", "conclusion")
     search_fields = ("repository", "name", "runner_name")
     date_hierarchy = "queued_at"
+
+
+@admin.register(JobDay)
+class JobDayAdmin(ReadOnlyAdmin):
+    list_display = ("day", "kind", "key", "jobs", "failed", "billed_minutes", "late")
+    list_filter = ("kind",)
+    date_hierarchy = "day"
 
 
 @admin.register(Delivery)

@@ -50,6 +50,7 @@ def observe(runner: Runner, slot: SlotReport, *, now: datetime, host: Host) -> N
             for name, value in use.items()
             if value is not None and getattr(runner, name) != value
         }
+        changed |= _peaks(runner, slot)
     elif runner.cpu_percent is not None:
         changed |= {"cpu_percent": None, "memory_bytes": None}
     if changed:
@@ -63,6 +64,19 @@ def observe(runner: Runner, slot: SlotReport, *, now: datetime, host: Host) -> N
     except (StaleState, IllegalTransition):
         # Another writer moved it first; the next heartbeat tells the same again
         runner.refresh_from_db()
+
+
+def _peaks(runner: Runner, slot: SlotReport) -> dict[str, object]:
+    """The highest use since the job began, where this report raises it; each job begins anew."""
+    begun = runner.job_started_at != slot.job_started_at or runner.job_name != slot.job_name
+    peaks: dict[str, object] = {}
+    for name, value, highest in (
+        ("job_peak_cpu_percent", slot.cpu_percent, runner.job_peak_cpu_percent),
+        ("job_peak_memory_bytes", slot.memory_bytes, runner.job_peak_memory_bytes),
+    ):
+        if begun or highest is None or (value is not None and value > highest):
+            peaks[name] = value
+    return {name: value for name, value in peaks.items() if getattr(runner, name) != value}
 
 
 def _cause(slot: SlotReport) -> Cause:

@@ -66,4 +66,13 @@ def job_facts(payload: Mapping[str, object]) -> JobFacts | None:
         created_at=created,
         started_at=moment(job, "started_at"),
         completed_at=moment(job, "completed_at"),
+        setup_seconds=_setup_seconds(job),
     )
+
+
+def _setup_seconds(job: Mapping[str, object]) -> float | None:
+    steps = job.get("steps")
+    first = steps[0] if isinstance(steps, list) and steps else None
+    if not isinstance(first, dict):
+        return None
+    return jobs.setup_seconds(moment(job, "started_at"), moment(first, "completed_at"))

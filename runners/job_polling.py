@@ -120,4 +120,7 @@ def facts_of(job: GitHubJob, repository: str) -> JobFacts:
         created_at=job.created_at,
         started_at=job.started_at,
         completed_at=job.completed_at,
+        setup_seconds=jobs.setup_seconds(
+            job.started_at, job.steps[0].completed_at if job.steps else None
+        ),
     )

@@ -41,6 +41,7 @@ class JobFacts:
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+    setup_seconds: float | None = None
 
 
 def record(scope: Scope, facts: JobFacts, *, now: datetime) -> bool:
@@ -71,10 +72,17 @@ def record(scope: Scope, facts: JobFacts, *, now: datetime) -> bool:
     # Only while the row still is where we read it; if it moved in between, look again
     unmoved = Job.objects.filter(pk=known.pk, status=known.status)
     with transaction.atomic():
-        moved = unmoved.update(**changed, seen_at=now)
+        moved = unmoved.update(**changed, seen_at=now, settled_at=None)
         if moved:
             losses.settle(known.pk, now=now)
     return bool(moved) or record(scope, facts, now=now)
+
+
+def setup_seconds(started_at: datetime | None, ready_at: datetime | None) -> float | None:
+    """From a job's start until its first step was done; None while either is unknown."""
+    if started_at is None or ready_at is None or ready_at < started_at:
+        return None
+    return (ready_at - started_at).total_seconds()
 
 
 def _create(scope: Scope, facts: JobFacts, status: Job.Status, now: datetime) -> Job:
@@ -104,7 +112,7 @@ def _changes(known: Job, facts: JobFacts, status: Job.Status) -> dict[str, objec
         **{
             name: value
             for name, value in _runner_and_times(known.scope, facts, status).items()
-            if value
+            if value not in (None, "")
         },
     }
     return {name: value for name, value in wanted.items() if getattr(known, name) != value}
@@ -128,4 +136,5 @@ def _runner_and_times(scope: Scope, facts: JobFacts, status: Job.Status) -> dict
         "runner_id": runner_id,
         "started_at": facts.started_at,
         "completed_at": facts.completed_at if status == Job.Status.COMPLETED else None,
+        "setup_seconds": facts.setup_seconds,
     }

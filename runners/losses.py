@@ -48,7 +48,7 @@ def lose(runner: Runner, job: Job, *, cause: Cause, now: datetime, by: Actor) ->
     kind = CLASS_OF[cause]
     with transaction.atomic():
         unclaimed = Job.objects.filter(pk=job.pk, failure_class__in=["", FailureClass.PRODUCT])
-        if not unclaimed.update(failure_class=kind, failure_reason=why):
+        if not unclaimed.update(failure_class=kind, failure_reason=why, settled_at=None):
             return False
         job.failure_class, job.failure_reason = kind, why
         audit.record(job, "job.lost", by=by, at=now, became=kind, reason=why)
@@ -105,6 +105,7 @@ def settle(job_id: int, *, now: datetime) -> None:
         Job.objects.filter(pk=job.pk, failure_class="").update(
             failure_class=FailureClass.PRODUCT,
             failure_reason="A step of the job failed; its runner went on and ended as it should.",
+            settled_at=None,
         )
 
 
@@ -113,7 +114,7 @@ def _take_back(job: Job, now: datetime) -> None:
         return
     with transaction.atomic():
         ours = Job.objects.filter(pk=job.pk, failure_class__in=OURS)
-        if not ours.update(failure_class="", failure_reason=""):
+        if not ours.update(failure_class="", failure_reason="", settled_at=None):
             return
         Postmortem.objects.filter(job=job).update(job=None)
         audit.record(

@@ -12,6 +12,7 @@ from runners import (
     deliveries,
     drift,
     enrolment,
+    history,
     housekeeping,
     job_polling,
     leases,
@@ -48,6 +49,16 @@ def canary(sent_at: str) -> str:
 def keep_house() -> str:
     """Throw away what nobody will look at again."""
     return housekeeping.keep_house(wiring.now())
+
+
+def keep_history() -> str:
+    """Settle finished jobs and add up their days, one process at a time."""
+    if not leases.acquire("history", leases.this_process(), LEASE_SECONDS, wiring.now()):
+        return "another one is at it"
+    try:
+        return str(history.keep(policy=wiring.history_policy(), now=wiring.now()))
+    finally:
+        leases.release("history", leases.this_process())
 
 
 def close_failed() -> str:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
-from runners import credentials
+from runners import credentials, history
 from runners.credentials import NewCredential, auth_for, checked_url
 from runners.github.auth import AppAuth, Auth, TokenAuth
 from runners.github.cache import ConditionalCache
@@ -101,6 +101,15 @@ def heartbeat_policy() -> Policy:
 def keep_failed() -> timedelta:
     """How long a failed runner stays listed once it holds nothing any more."""
     return timedelta(minutes=settings.FLEET_FAILED_KEEP_MINUTES)
+
+
+def history_policy() -> history.Policy:
+    """How long jobs and the figures of their days are kept, and which waits are late."""
+    return history.Policy(
+        keep_jobs=timedelta(days=settings.FLEET_JOB_KEEP_DAYS),
+        keep_days=timedelta(days=settings.FLEET_JOB_DAY_KEEP_DAYS),
+        queue_seconds=settings.FLEET_QUEUE_TARGET_SECONDS,
+    )
 
 
 def deadlines() -> Deadlines:

@@ -3,6 +3,7 @@
 from runners.models.drift import Drift
 from runners.models.event import Event
 from runners.models.fleet import Fleet
+from runners.models.history import JobDay
 from runners.models.host import Host, HostQuerySet, Sample
 from runners.models.job import Delivery, Job
 from runners.models.label import Label
@@ -25,6 +26,7 @@ __all__ = [
     "Host",
     "HostQuerySet",
     "Job",
+    "JobDay",
     "Label",
     "Lease",
     "Maintenance",

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from runners.failure import FailureClass
+from runners.waits import WaitCause
 
 
 class Job(models.Model):
@@ -43,10 +44,36 @@ class Job(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField()
+    # From its start until its first step, which sets it up, was done; told by GitHub
+    setup_seconds = models.FloatField(null=True, blank=True)
+    # Its history, written once it is completed by runners.history; names stay when rows go
+    label_set = models.CharField(max_length=500, blank=True, default="")
+    pool_name = models.CharField(max_length=40, blank=True, default="")
+    host_name = models.CharField(max_length=63, blank=True, default="")
+    site = models.CharField(max_length=60, blank=True, default="")
+    architecture = models.CharField(max_length=20, blank=True, default="")
+    wait_cause = models.CharField(
+        max_length=20, choices=WaitCause.choices, blank=True, default="", help_text="When late."
+    )
+    # The highest its host told, in percent of one core and in bytes
+    peak_cpu_percent = models.FloatField(null=True, blank=True)
+    peak_memory_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    # Empty while its day has to be added up anew
+    settled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("-queued_at",)
         indexes = (
+            # history.settle: completed jobs whose day has to be added up anew
+            models.Index(
+                fields=("completed_at",),
+                name="job_unsettled",
+                condition=Q(status="completed", settled_at__isnull=True),
+            ),
+            # history: the jobs of a day, and the oldest to be thrown away
+            models.Index(fields=("completed_at",), name="job_completed"),
+            # The queue target's last hours
+            models.Index(fields=("started_at",), name="job_started"),
             # The queue: what waits or runs now, oldest first
             models.Index(
                 fields=("status", "queued_at"), name="job_open", condition=~Q(status="completed")

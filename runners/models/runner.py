@@ -242,6 +242,9 @@ class Runner(models.Model):
     runner_version = models.CharField(max_length=40, blank=True, default="")
     cpu_percent = models.FloatField(null=True, blank=True)
     memory_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    # The highest of both since its job began; kept after it until the next begins
+    job_peak_cpu_percent = models.FloatField(null=True, blank=True)
+    job_peak_memory_bytes = models.PositiveBigIntegerField(null=True, blank=True)
     observed_at = models.DateTimeField(null=True, blank=True)
     # GitHub: written by reconcile, webhooks and the registration answer only
     github_id = models.PositiveBigIntegerField(null=True, blank=True)
@@ -281,6 +284,12 @@ class Runner(models.Model):
                 fields=("replace_at",),
                 name="runner_replace_due",
                 condition=Q(replace_at__isnull=False),
+            ),
+            # history: the runners that came online on a day, for how long starting took
+            models.Index(
+                fields=("online_at",),
+                name="runner_online",
+                condition=Q(online_at__isnull=False),
             ),
         )
         constraints = (

@@ -27,8 +27,8 @@ from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest
 from django.utils import timezone
 
-from runners import drift
-from runners.models import Drift, Event, Host, Job, Runner, RunnerLog, Scope
+from runners import drift, history
+from runners.models import Beat, Drift, Event, Host, Job, Runner, RunnerLog, Scope
 from runners.states import GitHubStatus
 from runners.views.shared import version_of
 
@@ -83,6 +83,16 @@ def drift_version(request: HttpRequest) -> str:
         ),
     )
     return _digest(rows, _bucket(now))
+
+
+def history_version(request: HttpRequest) -> str:
+    """The version of pages about past jobs; "" when the user is gone."""
+    waiting = Job.objects.exclude(status=Job.Status.COMPLETED).filter(status=Job.Status.QUEUED)
+    rows = _user_row(request).annotate(
+        added_up=Subquery(Beat.objects.filter(name=history.BEAT).values("at")),
+        oldest=Subquery(waiting.order_by("queued_at").values("queued_at")[:1]),
+    )
+    return _digest(rows, 0)
 
 
 def runner_version(request: HttpRequest, pk: int) -> str:

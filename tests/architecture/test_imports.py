@@ -42,7 +42,7 @@ EDGES = (
     "runners.surroundings",
 )
 # Words and codes the tables are made of: data, no logic.
-VOCABULARIES = ("runners.states", "runners.failure", "runners.drift_kinds")
+VOCABULARIES = ("runners.states", "runners.failure", "runners.drift_kinds", "runners.waits")
 BOTTOM = ("runners.github", "runners.errors", "runners.models", *VOCABULARIES)
 APART = ("runners.simulator", "runners.agent")
 
@@ -201,6 +201,7 @@ def test_arithmetic_knows_neither_tables_nor_clocks():
         "runners.reconcile_plan",
         "runners.reconcile_view",
         "runners.mismatches",
+        "runners.histograms",
     )
     words = (*VOCABULARIES, "runners.github.types")
     clocks = ("time", "django")
