@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
+
+from .wire import timestamp_of
 
 MASK = "***"
 
@@ -41,15 +42,12 @@ class JsonFormatter(RedactingFormatter):
     ``runner_id`` is there where the record names one; ``host`` once the agent knows its name.
     """
 
-    converter = staticmethod(time.gmtime)
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
     host = ""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the masked line, each text masked alone so that the JSON stays whole."""
         fields: dict[str, object] = {
-            "at": self.formatTime(record),
+            "at": timestamp_of(record.created),
             "level": record.levelname,
             "logger": record.name,
             "message": redact(record.getMessage()),
