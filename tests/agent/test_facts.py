@@ -9,7 +9,9 @@ import pytest
 from fleet_agent import facts
 from fleet_agent.errors import AgentError
 from fleet_agent.facts import Facts, collect_facts, family, kernel_architecture, same_facts
+from fleet_agent.gpu import Survey
 from fleet_agent.pose import load_pose, strike
+from fleet_agent.verdict import Verdict, check
 
 
 def collected(tmp_path: Path, proc: Path = Path("/proc"), sysfs: Path = Path("/sys")) -> Facts:
@@ -17,6 +19,8 @@ def collected(tmp_path: Path, proc: Path = Path("/proc"), sysfs: Path = Path("/s
     return collect_facts(
         disk_path=tmp_path,
         agent_started_at="2026-11-23T19:00:00.000000Z",
+        survey=Survey([], [], "none: nothing was looked for"),
+        checks=[check("free", Verdict.GOOD, "40 GB free")],
         proc_root=proc,
         sysfs_root=sysfs,
     )
@@ -98,12 +102,15 @@ def test_limits_are_those_the_agent_could_set(
     assert facts.limits_available(root) == told
 
 
-def test_free_space_and_clock_alone_are_no_change(tmp_path: Path) -> None:
+def test_figures_that_move_all_the_time_are_no_change(tmp_path: Path) -> None:
     found = collected(tmp_path)
     moved: Facts = {**found, "disk_free_bytes": 1, "clock_skew_seconds": 3.0}
+    moved["checks"] = [check("free", Verdict.GOOD, "39 GB free")]
+    judged: Facts = {**found, "checks": [check("free", Verdict.FAIR, "15 GB free")]}
     grown: Facts = {**found, "cpu_count": found["cpu_count"] + 1}
     assert same_facts(found, moved)
     assert not same_facts(found, grown)
+    assert not same_facts(found, judged)
 
 
 def test_pose_is_laid_over_the_facts(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``fleet-agent enrol | run | join | status | service``.
+"""The command line: ``fleet-agent enrol | run | join | status | preflight | service``.
 
 Exit codes: 0 done, or running and connected · 1 refused or failed, in words on standard error ·
 2 wrong arguments · 3 (``status``) not running · 4 (``status``) running but not connected.
@@ -22,9 +22,11 @@ from . import __version__
 from .config import Config, NotEnrolled, StateDir
 from .errors import AgentError
 from .facts import Facts, collect_facts
+from .hardware import Hardware
 from .loop import Agent
 from .packages import PackageStore
 from .pose import load_pose, strike
+from .preflight_command import add_options, preflight
 from .process_table import boot_id
 from .redact import JsonFormatter, RedactingFormatter, redact
 from .server import Server
@@ -100,6 +102,11 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("status", parents=[common], help="how the agent is doing")
     command.add_argument("--json", action="store_true")
     command.set_defaults(command=show_status)
+    command = commands.add_parser(
+        "preflight", parents=[common], help="check what this machine has, and what it lacks"
+    )
+    add_options(command)
+    command.set_defaults(command=preflight)
     command = commands.add_parser("service", parents=[common], help="print a systemd unit")
     command.add_argument("--install", action="store_true", help="install, enable and start it")
     command.add_argument("--user", default=None, help="run as this user (default: the caller)")
@@ -153,7 +160,7 @@ def enrol(options: argparse.Namespace) -> int:
                 f"{config.server_url}: use another --state-dir or delete this one"
             )
         server = Server(options.server, ca_file=options.ca_file)
-        facts = gather_facts(options, state_dir, timestamp(), server)
+        facts = gather_facts(options, timestamp(), Hardware(server, state_dir.root))
         body: JsonObject = {
             "code": read_code(options.code_file),
             "name": options.name,
@@ -177,15 +184,16 @@ def enrol(options: argparse.Namespace) -> int:
     return 0
 
 
-def gather_facts(
-    options: argparse.Namespace, state_dir: StateDir, started_at: str, server: Server
-) -> Facts:
+def gather_facts(options: argparse.Namespace, started_at: str, hardware: Hardware) -> Facts:
     """Return the facts to report: the machine's, or those it poses with."""
     pose = load_pose(options.pose) if options.pose else None
     facts = collect_facts(
-        disk_path=state_dir.root,
+        disk_path=hardware.disk_path,
         agent_started_at=started_at,
-        clock_skew_seconds=server.clock_skew_seconds,
+        survey=hardware.survey,
+        checks=hardware.checks,
+        emulations=hardware.emulations,
+        clock_skew_seconds=hardware.server.clock_skew_seconds,
     )
     return strike(facts, pose)
 
@@ -198,12 +206,15 @@ def run(options: argparse.Namespace) -> int:
     with state_dir.lock():
         started_at = timestamp()
         server = Server(config.server_url, token, ca_file=config.ca_file)
+        hardware = Hardware(server, state_dir.root)
         talker = Talker(
             server,
             boot_id(),
             state_dir.root,
-            lambda: gather_facts(options, state_dir, started_at, server),
+            lambda: gather_facts(options, started_at, hardware),
             state_dir.save_token,
+            hardware.measured,
+            hardware.latency.watch,
         )
         shop = Workshop(
             server=server,
@@ -211,7 +222,9 @@ def run(options: argparse.Namespace) -> int:
             wake_fifo=state_dir.wake_fifo,
             architecture=lambda: talker.facts["architecture"],
             stopping=threading.Event(),
+            gpus=lambda: talker.facts["gpus"],
         )
+        hardware.start(shop.stopping)
         if os.geteuid() == 0:
             log.warning("the agent runs as root, and so will its runners and their jobs")
         agent = Agent(state_dir, config, server, shop, talker, stop_runners=options.stop_runners)

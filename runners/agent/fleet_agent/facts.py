@@ -11,11 +11,16 @@ import platform
 import shutil
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from .gpu import Gpu, find_gpus
+from .emulation import Emulation
+from .gpu import Gpu, Survey
+from .own_limits import usable_cpus, usable_memory_bytes
 from .process_table import boot_id
+from .topology import read_topology
+from .verdict import Check
 
 ARCHITECTURES = {
     "x86_64": "x64",
@@ -58,6 +63,9 @@ class Facts(TypedDict):
     agent_started_at: str
     runs_as_root: bool
     clock_skew_seconds: float | None
+    cpu_topology: str
+    checks: list[Check]
+    emulations: list[Emulation]
 
 
 # These move all the time: alone they are no news worth sending all facts for.
@@ -68,6 +76,9 @@ def collect_facts(
     *,
     disk_path: Path,
     agent_started_at: str,
+    survey: Survey,
+    checks: Sequence[Check] = (),
+    emulations: Sequence[Emulation] = (),
     clock_skew_seconds: float | None = None,
     proc_root: Path = Path("/proc"),
     sysfs_root: Path = Path("/sys"),
@@ -76,7 +87,6 @@ def collect_facts(
     machine = platform.machine()
     kernel_machine = kernel_architecture(proc_root) or machine
     disk = shutil.disk_usage(disk_path)
-    gpus, gpu_source = find_gpus(sysfs_root)
     return {
         "hostname": socket.gethostname(),
         "os": platform.system().lower(),
@@ -86,26 +96,37 @@ def collect_facts(
         "machine": machine,
         "kernel_architecture": kernel_machine,
         "emulated": family(machine) != family(kernel_machine),
-        "cpu_count": cpu_count(),
-        "memory_bytes": memory_bytes(proc_root),
+        "cpu_count": max(1, int(usable_cpus(proc_root, sysfs_root))),
+        "memory_bytes": usable_memory_bytes(proc_root, sysfs_root),
         "disk_total_bytes": disk.total,
         "disk_free_bytes": disk.free,
         "boot_id": boot_id(proc_root),
         "python": platform.python_version(),
-        "gpus": gpus,
-        "gpu_source": gpu_source,
+        "gpus": survey.gpus,
+        "gpu_source": survey.source,
         "timezone": time.tzname[0],
         "posing": False,
         "can_limit": limits_available(sysfs_root),
         "agent_started_at": agent_started_at,
         "runs_as_root": os.geteuid() == 0,
         "clock_skew_seconds": clock_skew_seconds,
+        "cpu_topology": read_topology(sysfs_root).words(),
+        "checks": list(checks),
+        "emulations": list(emulations),
     }
 
 
 def same_facts(one: Facts, other: Facts) -> bool:
     """Return whether two sets of facts differ in nothing but what moves all the time."""
-    return all(one.get(key) == other.get(key) for key in one if key not in RESTLESS)
+    plain = all(
+        one.get(key) == other.get(key) for key in one if key not in RESTLESS and key != "checks"
+    )
+    return plain and verdicts(one) == verdicts(other)
+
+
+def verdicts(facts: Facts) -> list[tuple[str, str]]:
+    """Return what the checks came to; their words hold figures that move."""
+    return [(one["key"], one["verdict"]) for one in facts["checks"]]
 
 
 def kernel_architecture(proc_root: Path) -> str:
@@ -138,22 +159,6 @@ def os_version() -> str:
         return platform.freedesktop_os_release().get("PRETTY_NAME", "")
     except OSError:
         return ""
-
-
-def cpu_count() -> int:
-    """Return the processors this process may run on."""
-    return len(os.sched_getaffinity(0))
-
-
-def memory_bytes(proc_root: Path) -> int:
-    """Return the machine's memory."""
-    try:
-        for line in (proc_root / "meminfo").read_text("ascii").splitlines():
-            if line.startswith("MemTotal:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
 
 
 def limits_available(sysfs_root: Path) -> list[str]:

@@ -12,19 +12,22 @@ from pathlib import Path
 import psutil
 
 from .process_table import CLOCK_TICKS, ProcessRef, ProcessTable
-from .wire import EndFacts, Sample, timestamp
+from .wire import EndFacts, Sample, SampleExtras, timestamp
 
 CPU_SECONDS = 1.0
 # Sensors that tell the processor's temperature, the likeliest first.
 CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal", "acpitz")
 
 
-def take_sample(disk_path: Path) -> Sample:
-    """Return the host's load; ``cpu_percent`` is since the last call, of all cores (0-100)."""
+def take_sample(disk_path: Path, more: SampleExtras | None = None) -> Sample:
+    """Return the host's load; ``cpu_percent`` is since the last call, of all cores (0-100).
+
+    ``more`` is what others measured.
+    """
     memory = psutil.virtual_memory()
     disk = shutil.disk_usage(disk_path)
     network = psutil.net_io_counters()
-    return {
+    sample: Sample = {
         "cpu_percent": round(psutil.cpu_percent(interval=None), 1),
         "load1": round(os.getloadavg()[0], 2),
         "memory_used_bytes": memory.total - memory.available,
@@ -35,6 +38,7 @@ def take_sample(disk_path: Path) -> Sample:
         "network_received_bytes": network.bytes_recv if network else 0,
         "temperature_celsius": temperature_celsius(),
     }
+    return {**sample, **more} if more else sample
 
 
 class CpuWatch:

@@ -122,6 +122,21 @@ class Server:
         """Report, and learn the whole wanted set."""
         return parse_heartbeat(self._post("/api/agent/heartbeat", body, self.session))
 
+    def reach(self) -> None:
+        """Ask for anything, to learn the server's time; raises ServerUnavailable."""
+        sent_at = time.time()
+        try:
+            with self._new_session() as session:
+                answer = session.get(
+                    self.url + "/healthz",
+                    auth=Bearer(None),
+                    timeout=CONNECT_SECONDS,
+                    allow_redirects=False,
+                )
+        except (requests.RequestException, OSError) as err:
+            raise ServerUnavailable(f"{self.url} cannot be reached ({type(err).__name__})") from err
+        self._note_clock(answer, sent_at)
+
     def jit_config(self, runner_id: int) -> str:
         """Return a JIT config made for this very call (a secret)."""
         answer = self._post(f"/api/agent/runners/{runner_id}/jit-config", {})

@@ -24,6 +24,7 @@ from .wire import (
     JournalEntry,
     JsonObject,
     Leftover,
+    SampleExtras,
     SlotReport,
     timestamp,
 )
@@ -31,7 +32,7 @@ from .wire import (
 log = logging.getLogger(__name__)
 
 BODY_BYTES = 15 * 1024  # the server refuses more than 16 KB
-FACTS_SECONDS = 600.0
+FACTS_SECONDS = 30.0
 LOG_PIECE_CHARACTERS = 12 * 1024
 
 
@@ -111,12 +112,16 @@ class Talker:
         disk_path: Path,
         collect: Callable[[], Facts],
         keep_token: Callable[[str], None],
+        measured: Callable[[], SampleExtras] = SampleExtras,
+        github_at: Callable[[str], None] = lambda url: None,
     ) -> None:
         self.server = server
         self.keep_token = keep_token
         self.boot_id = boot_id
         self.disk_path = disk_path
         self.collect = collect
+        self.measured = measured
+        self.github_at = github_at
         self.facts = collect()
         self.facts_read_at = time.monotonic()
         self.facts_due = True
@@ -133,6 +138,8 @@ class Talker:
             self.facts_due = True
         if answer.token is not None:
             self._change_token(answer.token)
+        if answer.github_url:
+            self.github_at(answer.github_url)
         told = {slot["runner_id"]: slot["phase"] for slot in report.slots}
         return Heard(
             answer,
@@ -169,7 +176,7 @@ class Talker:
             "boot_id": self.boot_id,
             "at": timestamp(),
             "wanted_version": report.wanted_version,
-            "sample": take_sample(self.disk_path),
+            "sample": take_sample(self.disk_path, self.measured()),
             "slots": slots,
         }
         if self.facts_due:

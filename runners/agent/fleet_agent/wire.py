@@ -12,6 +12,8 @@ from enum import Enum
 from typing import Literal, TypedDict, TypeVar
 
 from .errors import AgentError
+from .gpu.cards import Reading
+from .latency import GitHubLatency
 
 JsonObject = dict[str, object]
 Mode = Literal["jit", "persistent"]
@@ -51,7 +53,11 @@ class Package:
 
 @dataclass(frozen=True)
 class Wanted:
-    """One runner of the wanted set; ``run`` False means stop, ``force`` even while busy."""
+    """One runner of the wanted set; ``run`` False means stop, ``force`` even while busy.
+
+    ``gpu`` is the GPU (or instance of one) that is this slot's, "" for none; ``emulates`` the
+    architecture whose programs its steps may run emulated.
+    """
 
     runner_id: int
     name: str
@@ -61,6 +67,8 @@ class Wanted:
     mode: Mode
     work_folder: str
     package: Package | None
+    gpu: str = ""
+    emulates: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class HeartbeatAnswer:
 
     ``wanted`` is None when nothing changed since the version the agent said it holds: it keeps the
     set it has. ``journal_seq`` is None then too: nothing of the journal was told. ``clean`` names
-    leftovers that are to be removed.
+    leftovers that are to be removed; ``github_url`` is where GitHub is, "" when that is not said.
     """
 
     version: int
@@ -79,6 +87,7 @@ class HeartbeatAnswer:
     wanted: tuple[Wanted, ...] | None
     token: str | None
     clean: tuple[str, ...] = ()
+    github_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,7 +191,14 @@ class JournalEntry(TypedDict):
     detail: dict[str, str | int | None]
 
 
-class Sample(TypedDict):
+class SampleExtras(TypedDict, total=False):
+    """What is measured beside the load, where there is something to measure."""
+
+    gpus: list[Reading]
+    github: GitHubLatency
+
+
+class Sample(SampleExtras):
     """The host's load at one moment."""
 
     cpu_percent: float
@@ -261,6 +277,8 @@ def parse_wanted(value: object) -> Wanted:
         mode="persistent" if mode == "persistent" else "jit",
         work_folder=take(source, "work_folder", str),
         package=parse_package(source.get("package")),
+        gpu=optional_text(source, "gpu") or "",
+        emulates=optional_text(source, "emulates") or "",
     )
 
 
@@ -276,6 +294,7 @@ def parse_heartbeat(source: JsonObject) -> HeartbeatAnswer:
         wanted=None if wanted is None else tuple(parse_wanted(entry) for entry in wanted),
         token=optional_text(source, "token"),
         clean=parse_clean(source.get("clean")),
+        github_url=optional_text(source, "github_url") or "",
     )
 
 

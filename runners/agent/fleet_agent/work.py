@@ -12,12 +12,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .causes import Cause, cause_of_error, lacks_space
 from .errors import AgentError
+from .gpu import Gpu
 from .packages import PackageStore, PackageUnavailable
 from .process_table import ProcessTable
 from .process_tree import Tree, end_tree
@@ -30,6 +31,7 @@ from .runner_process import (
 )
 from .server import Refused, Server, ServerUnavailable
 from .slot_directory import SlotDirectory
+from .slot_hardware import slot_hardware
 from .wire import BadAnswer, Package, Phase, Wanted
 
 log = logging.getLogger(__name__)
@@ -65,13 +67,14 @@ class WillNotEnd(AgentError):
 
 @dataclass(frozen=True)
 class Workshop:
-    """What the work needs of the agent: server, packages, the way to wake it, the platform."""
+    """What the work needs of the agent: server, packages, the way to wake it, the machine."""
 
     server: Server
     packages: PackageStore
     wake_fifo: Path
     architecture: Callable[[], str]
     stopping: threading.Event
+    gpus: Callable[[], Sequence[Gpu]]
 
 
 def bring_up(
@@ -122,6 +125,7 @@ def bring_up_once(
             else:
                 jit_config = shop.server.jit_config(wanted.runner_id)
                 environment["ACTIONS_RUNNER_INPUT_JITCONFIG"] = jit_config
+        environment |= slot_hardware(slot.home, wanted, shop.gpus(), environment)
         report(Phase.STARTING)
         return start_listener(slot, shop.wake_fifo, environment, mark)
     except ServerUnavailable as err:
