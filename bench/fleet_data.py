@@ -15,7 +15,7 @@ import django
 
 django.setup()
 
-from runners import tokens  # noqa: E402 - models need Django set up
+from runners import history, tokens  # noqa: E402 - models need Django set up
 from runners.models import (  # noqa: E402
     Credential,
     Event,
@@ -33,6 +33,9 @@ GIB = 2**30
 SITES = ("eu-central", "us-east", "ap-south")
 ARCHITECTURES = ("x64", "x64", "x64", "arm64")
 BATCH = 2000
+POOLS = ("linux-x64", "linux-arm64", "gpu", "large", "nightly")
+WAITING = 200
+DAYS = 90
 
 
 def fill(*, hosts: int, runners: int, jobs: int = 0) -> list[str]:
@@ -42,7 +45,7 @@ def fill(*, hosts: int, runners: int, jobs: int = 0) -> list[str]:
     made = _hosts(hosts, -(-runners // hosts), now)
     pools = _pools(scope, now)
     _runners(scope, pools, made, runners, now)
-    _jobs(scope, jobs, now)
+    _jobs(scope, [host for host, _ in made], jobs, now)
     _history(made, now)
     return [token for _, token in made]
 
@@ -103,7 +106,7 @@ def _hosts(count: int, slots: int, now: datetime) -> list[tuple[Host, str]]:
 def _pools(scope: Scope, now: datetime) -> list[Pool]:
     labels = [Label.objects.get_or_create(name=name)[0] for name in ("self-hosted", "linux", "x64")]
     pools = []
-    for name in ("linux-x64", "linux-arm64", "gpu", "large", "nightly"):
+    for name in POOLS:
         pool = Pool.objects.create(name=name, scope=scope, max_runners=5000, created_at=now)
         pool.labels.set(labels)
         pools.append(pool)
@@ -152,32 +155,51 @@ def _runners(
     )
 
 
-def _jobs(scope: Scope, count: int, now: datetime) -> None:
+def _jobs(scope: Scope, hosts: list[Host], count: int, now: datetime) -> None:
+    """The first ones wait; the rest ended evenly over the last ninety days, settled as the worker
+    would have left them, and their days are added up."""
+    step = timedelta(days=DAYS) / max(1, count)
     rows: list[Job] = []
     for number in range(count):
-        queued = now - timedelta(seconds=30 * number)
-        done = number >= 200
+        done = number >= WAITING
+        queued = now - (step * number if done else timedelta(seconds=30 * number))
+        host = hosts[number % len(hosts)]
+        waited = timedelta(seconds=2 + number % 90)
+        failed = number % 20 == 7
         rows.append(
             Job(
                 scope=scope,
                 github_id=number + 1,
                 run_id=number // 4 + 1,
                 repository=f"acme/repo-{number % 40}",
-                workflow_name="CI",
+                workflow_name=("CI", "Release", "Nightly")[number % 3],
                 name=f"build ({number % 8}/8)",
-                labels=["self-hosted", "linux", "x64"],
+                labels=["self-hosted", "linux", host.architecture],
                 status=Job.Status.COMPLETED if done else Job.Status.QUEUED,
-                conclusion="success" if done else "",
+                conclusion=("failure" if failed else "success") if done else "",
+                failure_class="product" if done and failed else "",
                 queued_at=queued,
-                started_at=queued + timedelta(seconds=8) if done else None,
-                completed_at=queued + timedelta(minutes=5) if done else None,
+                started_at=queued + waited if done else None,
+                completed_at=queued + waited + timedelta(seconds=60 + number % 840)
+                if done
+                else None,
                 seen_at=now,
+                setup_seconds=2.0 if done else None,
+                label_set=f"linux,self-hosted,{host.architecture}" if done else "",
+                pool_name=POOLS[number % len(POOLS)] if done else "",
+                host_name=host.name if done else "",
+                site=host.site if done else "",
+                architecture=host.architecture if done else "",
+                wait_cause="no-capacity" if done and number % 90 > 58 else "",
+                settled_at=now if done else None,
             )
         )
         if len(rows) == BATCH:
             Job.objects.bulk_create(rows)
             rows = []
     Job.objects.bulk_create(rows)
+    for ago in range(DAYS + 1 if count else 0):
+        history.add_up((now - timedelta(days=ago)).date())
 
 
 def _history(hosts: list[tuple[Host, str]], now: datetime) -> None:

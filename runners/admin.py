@@ -21,6 +21,7 @@ from runners import audit
 from runners.access import Role, role_of
 from runners.audit import Actor
 from runners.models import (
+    AnnouncedWindow,
     Beat,
     Credential,
     Delivery,
@@ -32,10 +33,13 @@ from runners.models import (
     Job,
     JobDay,
     Label,
+    LabelTarget,
     Lease,
     Maintenance,
     MaintenanceHost,
+    Outage,
     Pool,
+    PoolTarget,
     Postmortem,
     Runner,
     RunnerLog,
@@ -175,9 +179,40 @@ class JobAdmin(ReadOnlyAdmin):
 
 @admin.register(JobDay)
 class JobDayAdmin(ReadOnlyAdmin):
+    """What each day of jobs adds up to."""
+
     list_display = ("day", "kind", "key", "jobs", "failed", "billed_minutes", "late")
     list_filter = ("kind",)
     date_hierarchy = "day"
+
+
+@admin.register(PoolTarget)
+class PoolTargetAdmin(ReadOnlyAdmin):
+    """What each pool promises."""
+
+    list_display = ("pool", "availability_percent", "zone", "opens", "closes", "watched_at")
+
+
+@admin.register(LabelTarget)
+class LabelTargetAdmin(ReadOnlyAdmin):
+    """Queue targets of their own."""
+
+    list_display = ("label_set", "percent", "seconds")
+
+
+@admin.register(Outage)
+class OutageAdmin(ReadOnlyAdmin):
+    """When pools could not have started a job in time."""
+
+    list_display = ("pool", "cause", "words", "began_at", "ended_at")
+    list_filter = ("cause", "pool")
+
+
+@admin.register(AnnouncedWindow)
+class AnnouncedWindowAdmin(ReadOnlyAdmin):
+    """Announced maintenance."""
+
+    list_display = ("reason", "pool", "begins_at", "ends_at", "announced_at", "announced_by")
 
 
 @admin.register(Delivery)

@@ -12,7 +12,7 @@ from django.db.models import QuerySet, Sum
 
 from runners.failure import FailureClass
 from runners.histograms import Histogram, Trend, trend
-from runners.history import label_set_of
+from runners.jobs import label_set_of
 from runners.models import Job, JobDay
 
 TREND_NOW: Final = timedelta(days=7)
@@ -130,6 +130,15 @@ def lengths(kind: str, keys: Sequence[str], period: Period) -> dict[str, Lengths
         _merge((now if day > week else before)[key], total)
     for key, subject in found.items():
         subject.trend = trend(before[key], now[key])
+    return found
+
+
+def late_causes(kind: str, period: Period) -> dict[str, Counter[str]]:
+    """Why starts were late, by subject; one query."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    rows = _days(kind, period).filter(late__gt=0).order_by()
+    for key, causes in rows.values_list("key", "late_causes"):
+        found[key].update(causes)
     return found
 
 

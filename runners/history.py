@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple
@@ -20,7 +20,8 @@ from django.db.models import QuerySet
 from runners import late_starts, loop
 from runners.failure import FailureClass
 from runners.histograms import Histogram
-from runners.models import Job, JobDay, Runner
+from runners.jobs import label_set_of
+from runners.models import Job, JobDay, LabelTarget, Runner
 
 BEAT: Final = "history"
 BATCH: Final = 500
@@ -128,17 +129,14 @@ def _bounds(day: date) -> tuple[datetime, datetime]:
     return begin, begin + timedelta(days=1)
 
 
-def label_set_of(labels: Iterable[object]) -> str:
-    """The labels a job asks for as one key: lower case, sorted, without repeats."""
-    return ",".join(sorted({str(label).strip().lower() for label in labels} - {""}))[:500]
-
-
 def _write_history(jobs: Sequence[Job], *, queue_seconds: int, now: datetime) -> None:
-    late = [job for job in jobs if job.started_at and _wait(job) > queue_seconds]
+    own = dict(LabelTarget.objects.values_list("label_set", "seconds"))
+    for job in jobs:
+        job.label_set = label_set_of(job.labels)
+    late = [job for job in jobs if _wait(job) > own.get(job.label_set, queue_seconds)]
     causes = late_starts.causes_of(late, now=now)
     for job in jobs:
         runner = job.runner
-        job.label_set = label_set_of(job.labels)
         job.wait_cause = causes.get(job.pk, "")
         if runner is not None:
             job.pool_name = runner.pool.name if runner.pool else ""

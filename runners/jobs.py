@@ -3,7 +3,7 @@ attempt."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -78,6 +78,11 @@ def record(scope: Scope, facts: JobFacts, *, now: datetime) -> bool:
     return bool(moved) or record(scope, facts, now=now)
 
 
+def label_set_of(labels: Iterable[object]) -> str:
+    """The labels a job asks for as one key: lower case, sorted, without repeats."""
+    return ",".join(sorted({str(label).strip().lower() for label in labels} - {""}))[:500]
+
+
 def setup_seconds(started_at: datetime | None, ready_at: datetime | None) -> float | None:
     """From a job's start until its first step was done; None while either is unknown."""
     if started_at is None or ready_at is None or ready_at < started_at:
@@ -95,6 +100,7 @@ def _create(scope: Scope, facts: JobFacts, status: Job.Status, now: datetime) ->
         workflow_name=facts.workflow_name,
         name=facts.name,
         labels=list(facts.labels),
+        label_set=label_set_of(facts.labels),
         html_url=facts.html_url,
         head_branch=facts.head_branch,
         status=status,

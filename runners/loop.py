@@ -46,6 +46,7 @@ def recurring(*, reconcile_seconds: int, reconcile_active_seconds: int) -> tuple
         Recurring("runners.tasks.top_up_pools", moving_seconds=5, quiet_seconds=5),
         Recurring("runners.tasks.replace_failed", moving_seconds=5, quiet_seconds=5),
         Recurring("runners.tasks.close_failed", moving_seconds=60, quiet_seconds=60),
+        Recurring("runners.tasks.watch_pools", moving_seconds=30, quiet_seconds=30),
         Recurring("runners.tasks.keep_history", moving_seconds=60, quiet_seconds=60),
     )
 

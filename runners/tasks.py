@@ -24,6 +24,7 @@ from runners import (
     reconcile,
     recovery,
     registration,
+    watch,
     wiring,
 )
 from runners.audit import Actor
@@ -59,6 +60,16 @@ def keep_history() -> str:
         return str(history.keep(policy=wiring.history_policy(), now=wiring.now()))
     finally:
         leases.release("history", leases.this_process())
+
+
+def watch_pools() -> str:
+    """Look whether each pool could start a job in time, one process at a time."""
+    if not leases.acquire("watch", leases.this_process(), LEASE_SECONDS, wiring.now()):
+        return "another one is at it"
+    try:
+        return str(watch.watch(now=wiring.now()))
+    finally:
+        leases.release("watch", leases.this_process())
 
 
 def close_failed() -> str:

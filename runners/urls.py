@@ -25,6 +25,7 @@ from runners.views import (
     runners,
     scopes,
     settings,
+    targets,
 )
 
 # /runners/<pk>/
@@ -120,6 +121,18 @@ member = [
     path("<int:pk>/activate/", members.member_activate, name="member-activate"),
 ]
 
+# /reports/
+report = [
+    path("history/", history.report_history, name="report-history"),
+    path("targets/", targets.report_targets, name="report-targets"),
+    path("targets/labels/", targets.report_target_labels, name="report-target-labels"),
+    path("targets/pools/<slug:name>/", targets.report_target_pool, name="report-target-pool"),
+    path("windows/new/", targets.report_window_new, name="report-window-new"),
+    path(
+        "windows/<int:pk>/call-off/", targets.report_window_call_off, name="report-window-call-off"
+    ),
+]
+
 password_set = PasswordResetConfirmView.as_view(
     template_name="registration/password_set.html", success_url=reverse_lazy("login")
 )
@@ -158,7 +171,7 @@ urlpatterns = [
     path("pools/<slug:name>/", include(pool)),
     path("jobs/", jobs.job_list, name="job-list"),
     path("jobs/<int:pk>/", jobs.job_detail, name="job-detail"),
-    path("reports/history/", history.report_history, name="report-history"),
+    path("reports/", include(report)),
     path("audit/", events.event_list, name="event-list"),
     path("doctor/", doctor.doctor_page, name="doctor"),
     path("settings/", settings.settings_index, name="settings"),

@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group, User
 
 from runners import tokens
 from runners.models import (
+    AnnouncedWindow,
     Credential,
     Drift,
     EnrolmentCode,
@@ -348,6 +349,19 @@ class MaintenanceHostFactory(factory.django.DjangoModelFactory):
     host = factory.SubFactory(HostFactory)
     position = factory.Sequence(lambda n: n + 1)
     step_at = NOW
+
+
+class AnnouncedWindowFactory(factory.django.DjangoModelFactory):
+    """Maintenance of all pools, announced for tomorrow."""
+
+    class Meta:
+        model = AnnouncedWindow
+
+    begins_at = NOW + timedelta(days=1)
+    ends_at = NOW + timedelta(days=1, hours=1)
+    reason = "Switch"
+    announced_at = NOW
+    announced_by = "ada"
 
 
 def labels_named(names):

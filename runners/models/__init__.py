@@ -13,9 +13,11 @@ from runners.models.pool import Pool
 from runners.models.process import Beat, Lease
 from runners.models.runner import Runner, RunnerLog, RunnerQuerySet
 from runners.models.scope import Credential, RunnerPackage, Scope
+from runners.models.target import AnnouncedWindow, LabelTarget, Outage, PoolTarget
 from runners.models.token import EnrolmentCode
 
 __all__ = [
+    "AnnouncedWindow",
     "Beat",
     "Credential",
     "Delivery",
@@ -28,10 +30,13 @@ __all__ = [
     "Job",
     "JobDay",
     "Label",
+    "LabelTarget",
     "Lease",
     "Maintenance",
     "MaintenanceHost",
+    "Outage",
     "Pool",
+    "PoolTarget",
     "Postmortem",
     "Runner",
     "RunnerLog",

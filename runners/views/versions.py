@@ -28,7 +28,18 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from runners import drift, history
-from runners.models import Beat, Drift, Event, Host, Job, Runner, RunnerLog, Scope
+from runners.models import (
+    AnnouncedWindow,
+    Beat,
+    Drift,
+    Event,
+    Host,
+    Job,
+    Outage,
+    Runner,
+    RunnerLog,
+    Scope,
+)
 from runners.states import GitHubStatus
 from runners.views.shared import version_of
 
@@ -93,6 +104,16 @@ def history_version(request: HttpRequest) -> str:
         oldest=Subquery(waiting.order_by("queued_at").values("queued_at")[:1]),
     )
     return _digest(rows, 0)
+
+
+def targets_version(request: HttpRequest) -> str:
+    """The version of pages about targets; "" when the user is gone."""
+    rows = _user_row(request).annotate(
+        added_up=Subquery(Beat.objects.filter(name=history.BEAT).values("at")),
+        outages=_together(Outage.objects.all(), Max("pk"), Max("ended_at")),
+        windows=_together(AnnouncedWindow.objects.all(), Count("pk"), Max("pk")),
+    )
+    return _digest(rows, _bucket(timezone.now()))
 
 
 def runner_version(request: HttpRequest, pk: int) -> str:

@@ -42,7 +42,13 @@ EDGES = (
     "runners.surroundings",
 )
 # Words and codes the tables are made of: data, no logic.
-VOCABULARIES = ("runners.states", "runners.failure", "runners.drift_kinds", "runners.waits")
+VOCABULARIES = (
+    "runners.states",
+    "runners.failure",
+    "runners.drift_kinds",
+    "runners.waits",
+    "runners.readiness",
+)
 BOTTOM = ("runners.github", "runners.errors", "runners.models", *VOCABULARIES)
 APART = ("runners.simulator", "runners.agent")
 
@@ -202,6 +208,7 @@ def test_arithmetic_knows_neither_tables_nor_clocks():
         "runners.reconcile_view",
         "runners.mismatches",
         "runners.histograms",
+        "runners.targets",
     )
     words = (*VOCABULARIES, "runners.github.types")
     clocks = ("time", "django")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runners.histograms import ERROR, Histogram, Trend, bucket_of, middle_of, trend
@@ -18,6 +18,7 @@ def exact(lengths: list[float], percent: float) -> float:
     return sorted(lengths)[max(1, math.ceil(len(lengths) * percent / 100)) - 1]
 
 
+@settings(deadline=None)
 @given(LENGTHS, st.sampled_from([1, 50, 95, 99, 100]))
 def test_a_percentile_is_within_the_stated_error(lengths, percent):
     truth = exact(lengths, percent)
@@ -28,6 +29,7 @@ def test_a_percentile_is_within_the_stated_error(lengths, percent):
     assert abs(answer - truth) <= max(0.5, truth * (ERROR + 1e-9))
 
 
+@settings(deadline=None)
 @given(LENGTHS, LENGTHS)
 def test_stored_days_add_up_to_the_whole(one, other):
     days = [Histogram.of(one).stored(), Histogram.of(other).stored()]

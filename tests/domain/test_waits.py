@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runners.waits import PRECEDENCE, Wait, WaitCause, main_cause, split
@@ -82,6 +82,7 @@ SPANS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.none() | MOMENTS, st.none() | MOMENTS, SPANS)
 def test_the_seconds_always_add_up_to_the_wait(length, created, online, spans):
     assert sum(split(wait(length, created, online), spans).values()) == length

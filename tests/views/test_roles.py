@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from tests.factories import (
+    AnnouncedWindowFactory,
     CredentialFactory,
     DriftFactory,
     EnrolmentCodeFactory,
@@ -96,6 +97,12 @@ RULES = {
     "pool-remove": Rule(ADMINS, ASK, "pool"),
     "job-list": Rule(READERS, READ),
     "job-detail": Rule(READERS, READ, "job"),
+    "report-history": Rule(READERS, READ),
+    "report-targets": Rule(READERS, READ),
+    "report-target-pool": Rule(ADMINS, ASK, "pool"),
+    "report-target-labels": Rule(ADMINS, ASK),
+    "report-window-new": Rule(OPERATORS, ASK),
+    "report-window-call-off": Rule(OPERATORS, ACT, "window"),
     "event-list": Rule(READERS, READ),
     "settings": Rule(READERS, READ),
     "scope-list": Rule(READERS, READ),
@@ -139,6 +146,7 @@ MAKERS = {
     "drift": lambda: DriftFactory().pk,
     "round": lambda: MaintenanceFactory().pk,
     "turn": lambda: MaintenanceHostFactory().pk,
+    "window": lambda: AnnouncedWindowFactory().pk,
 }
 
 
