@@ -136,7 +136,7 @@ class Environment:
         strangers = sorted(
             name for name in self._variables if name.startswith(self._prefix) and name not in known
         )
-        return tuple(_unknown_line(name, known) for name in strangers)
+        return tuple(_unknown_line(name, known, self._prefix) for name in strangers)
 
     def _read(self, variable: Variable, default: V, parse: Callable[[str], V]) -> V:
         text = self._variables.get(variable.name, "")
@@ -221,7 +221,9 @@ def _parse_http_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _unknown_line(name: str, known: set[str]) -> str:
-    nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+def _unknown_line(name: str, known: set[str], prefix: str) -> str:
+    # Some names have no prefix: FLEET_PORT means PORT.
+    meant = {each if each.startswith(prefix) else prefix + each: each for each in sorted(known)}
+    nearest = difflib.get_close_matches(name, meant, n=1, cutoff=0.6)
+    hint = f"; did you mean {meant[nearest[0]]}?" if nearest else ""
     return f"{name} is not a setting{hint}"

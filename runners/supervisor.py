@@ -80,7 +80,10 @@ class Output:
 
 
 class StopSignals:
-    """Counts SIGTERM and SIGINT instead of dying of them; readable when any signal came."""
+    """Counts SIGTERM, SIGINT and SIGHUP, which a closed terminal sends, instead of dying of them.
+
+    Readable when any signal came. A SIGHUP that `nohup` had us ignore stays ignored.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -91,7 +94,8 @@ class StopSignals:
         self._previous = {
             number: signal.signal(number, self._received)
             # The end of a child is only to wake us.
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
         }
 
     def fileno(self) -> int:
@@ -130,6 +134,7 @@ class Supervisor:
         self._signals = StopSignals()
         self._selector.register(self._signals, selectors.EVENT_READ, None)
         self._fatal_exit_code: int | None = None
+        self._leaving = False
         adopt_orphans()
         self._not_ours = set(psutil.Process().children(recursive=True))
 
@@ -142,6 +147,7 @@ class Supervisor:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._leaving = True
         try:
             self._end(list(self._children.values()))
             kill_all(set(psutil.Process().children(recursive=True)) - self._not_ours)
@@ -154,8 +160,13 @@ class Supervisor:
 
     @property
     def stopping(self) -> bool:
-        """Whether SIGTERM or Ctrl-C came, or a program ended for good."""
+        """Whether SIGTERM or Ctrl-C came, the terminal closed, or a program ended for good."""
         return self._signals.count > 0 or self._fatal_exit_code is not None
+
+    @property
+    def hurried(self) -> bool:
+        """Whether it was asked to stop more than once: at once, then."""
+        return self._signals.count > 1
 
     @property
     def exit_code(self) -> int:
@@ -175,6 +186,10 @@ class Supervisor:
         child = self._children[name]
         self._end([child])
         self._start_again(child)
+
+    def stop(self, *names: str) -> None:
+        """End these programs for good; the others go on."""
+        self._end([self._children.pop(name) for name in names])
 
     def step(self, timeout_seconds: float) -> list[str]:
         """Pass on what was printed and start again what ended; waits at most so long.
@@ -196,7 +211,12 @@ class Supervisor:
         return ended
 
     def say(self, name: str, line: str) -> None:
-        self._write(f"{name:<9}| {line}\n")
+        """Pass a line on. Raises OSError when nobody reads us any more, unless we end anyway."""
+        try:
+            self._write(f"{name:<9}| {line}\n")
+        except OSError:
+            if not (self.stopping or self._leaving):
+                raise
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
         with contextlib.ExitStack() as stack:
@@ -255,7 +275,7 @@ class Supervisor:
             waited_seconds = time.monotonic() - asked_at
             for child in left:
                 # A second Ctrl-C means: at once.
-                if self._signals.count > 1 or waited_seconds > child.program.stop_seconds:
+                if self.hurried or waited_seconds > child.program.stop_seconds:
                     child.process.kill()
             self._pump(0.1)
         for child in children:

@@ -20,6 +20,7 @@ from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError, ProgrammingError
 
@@ -54,11 +55,19 @@ def exit_codes() -> Iterator[None]:
     except GitHubError as error:
         raise CommandError(error.user_message, returncode=ExitCode.GITHUB) from error
     except (OperationalError, ProgrammingError, InterfaceError) as error:
+        why = " ".join(str(error).split())
         raise CommandError(
-            f"The database does not answer as it should: {str(error).strip()}. Is it running, and "
-            "was `manage.py migrate` run?",
+            f"The database does not answer as it should: {why}. Is it running, and was "
+            "`manage.py migrate` run?",
             returncode=ExitCode.DATABASE,
         ) from error
+
+
+def prepare_database() -> None:
+    """Bring tables and schedules up to date. Raises CommandError when the database can't be had."""
+    with exit_codes():
+        call_command("migrate", interactive=False, verbosity=0)
+        call_command("setup_schedules", verbosity=0)
 
 
 def actor() -> Actor:

@@ -4,7 +4,7 @@ import io
 
 import pytest
 from django.core.management import BaseCommand, CommandError
-from django.db import OperationalError, ProgrammingError
+from django.db import OperationalError, ProgrammingError, connection
 
 from runners.errors import FleetError, NoCapacity
 from runners.github.errors import GitHubUnavailable
@@ -29,6 +29,20 @@ def test_error_ends_in_one_line_and_its_exit_code(error, code, words):
 
     assert (ended.value.returncode, words in str(ended.value)) == (code, True)
     assert "\n" not in str(ended.value)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("command", ["setup_schedules", "fleet_worker"])
+def test_start_without_a_database_ends_in_one_line(manage, monkeypatch, command):
+    def refuse(*args: object) -> None:
+        raise OperationalError("connection refused\n\tIs the server running there?")
+
+    monkeypatch.setattr(connection, "cursor", refuse)
+
+    ended = manage(command)
+
+    assert ended.code == ExitCode.DATABASE
+    assert "refused Is the server running there?. Is it running" in ended.error
 
 
 def test_bug_stays_a_bug():

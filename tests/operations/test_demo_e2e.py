@@ -10,6 +10,7 @@ import psutil
 import pytest
 import requests
 
+from fleetui.env import CONFIGURATION_EXIT_CODE
 from tests.installation import Installation, RunningCommand, free_port, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -25,6 +26,14 @@ def finished_jobs(installation: Installation) -> int:
     sql = "SELECT count(*) FROM runners_job WHERE status='completed' AND conclusion='success'"
     count: int = installation.rows(sql)[0][0]
     return count
+
+
+def wrecks(installation: Installation) -> list[tuple[str, str]]:
+    """Runners of whose end their host could not tell."""
+    return installation.rows(
+        "SELECT name, failure_cause FROM runners_runner WHERE failure_cause IN "
+        "('signal', 'oom', 'keeper-lost', 'rebooted', 'state-lost')"
+    )
 
 
 def host_ids(installation: Installation) -> list[tuple[int, str]]:
@@ -80,6 +89,16 @@ def test_demo_shows_a_living_fleet_and_ends_whole_and_resumes(demo: Installation
         assert interrupt(command) == 0
         assert processes_of(demo) == []
     assert host_ids(demo) == hosts
+    assert wrecks(demo) == []
+
+
+def test_one_port_for_both_is_refused(demo: Installation):
+    refused = demo.manage("demo", SIM_PORT=str(demo.port))
+
+    assert refused.returncode == CONFIGURATION_EXIT_CODE
+    assert refused.stderr == (
+        f"CommandError: SIM_PORT: {demo.port} is PORT, too; set one of them to another port.\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["PORT", "SIM_PORT"])

@@ -161,6 +161,17 @@ def test_unknown_variable_is_told_with_the_nearest_name():
     )
 
 
+def test_name_that_has_no_prefix_is_found_behind_one():
+    environment = Environment({"FLEET_PORT": "9000", "FLEET_DATABSE_URL": "x"}, prefix="FLEET_")
+    environment.integer("PORT", 8000, minimum=1, maximum=65535, unit="", help="p")
+    environment.secret("DATABASE_URL", help="d")
+
+    assert environment.unknown() == (
+        "FLEET_DATABSE_URL is not a setting; did you mean DATABASE_URL?",
+        "FLEET_PORT is not a setting; did you mean PORT?",
+    )
+
+
 def test_unknown_variable_like_no_other_gets_no_guess():
     environment = Environment({"FLEET_XYZZY": "1"}, prefix="FLEET_")
     environment.boolean("FLEET_HEARTBEAT", True, help="h")

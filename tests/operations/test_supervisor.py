@@ -31,8 +31,8 @@ def supervise(tmp_path: Path):
     """Starts a supervisor of the given programs; what is left of it is ended with the test."""
 
     @contextmanager
-    def start(*programs: dict[str, object]) -> Iterator["Supervised"]:
-        log = tmp_path / "log"
+    def start(*programs: dict[str, object], written_to: str = "") -> Iterator["Supervised"]:
+        log = Path(written_to) if written_to else tmp_path / "log"
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.operations.supervise", json.dumps(programs)],
@@ -124,7 +124,7 @@ def test_killed_program_is_named_by_its_signal(supervise):
         wait_for("the death", lambda: supervised.says("shell    | ended (SIGKILL)"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_stopping_ends_programs_and_all_they_started(supervise, unique, number):
     """A child, a grandchild that ignores SIGTERM, and a daemon in a session of its own."""
     script = f"(trap '' TERM; sleep {unique}) & setsid -f sleep {unique}; exec sleep {unique}"
@@ -169,6 +169,27 @@ def test_ctrl_c_in_the_terminal_reaches_the_supervisor_alone(supervise):
         assert supervised.process.wait(timeout=30) == 0
         assert supervised.says("asked")
         assert not supervised.says("interrupted")
+
+
+def test_terminal_that_closed_and_takes_no_more_words_ends_all_the_same(supervise, unique):
+    script = f"trap 'echo asked' TERM; setsid -f sleep {unique}; while :; do sleep 0.05; done"
+    with supervise(shell(script, stop_seconds=0.5), written_to="/dev/full") as supervised:
+        wait_for("the sleeper", lambda: sleepers(unique))
+
+        assert supervised.end(signal.SIGHUP) == 0
+        assert sleepers(unique) == []
+
+
+def test_closed_terminal_is_nothing_to_a_supervisor_started_with_nohup(supervise, unique):
+    ignoring = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with supervise(shell(f"exec sleep {unique}")) as supervised:
+            wait_for("the sleeper", lambda: sleepers(unique))
+            supervised.process.send_signal(signal.SIGHUP)
+
+            assert supervised.end(signal.SIGTERM) == 0
+    finally:
+        signal.signal(signal.SIGHUP, ignoring)
 
 
 def test_programs_end_when_the_supervisor_is_killed(supervise, unique):

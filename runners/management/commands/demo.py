@@ -1,6 +1,9 @@
 """A living fleet on this machine: stand-in GitHub, dashboard, three hosts, jobs arriving.
 
 Everything it starts ends with it. Run again on the same DATA_DIR, it goes on where it was.
+
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 a port is taken, another one runs in this DATA_DIR or
+something did not come up, 5 the database does not answer, 78 a setting does not fit.
 """
 
 from __future__ import annotations
@@ -10,31 +13,38 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import requests
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import close_old_connections
 
+from fleetui.env import CONFIGURATION_EXIT_CODE
 from runners import wiring
 from runners.access import Role
 from runners.management import demo_fleet
+from runners.management.cli import prepare_database
 from runners.management.demo_fleet import HOSTS, DemoHost
 from runners.management.listening import require_port, require_web_port
 from runners.models import Host
+from runners.processes import kill_all
 from runners.programs import SOURCE_DIR, management_command
 from runners.supervisor import Program, Supervisor
 
 JOBS_PER_MINUTE = 14
+LISTENER = "Runner.Listener"
 PROGRESS_SECONDS = 10.0
 STEP_SECONDS = 0.2
 PATIENCE_SECONDS = 120.0
+# What the runners get to tell the stand-in GitHub that their jobs end with them.
+PARTING_SECONDS = 20.0
 # A demonstration should be seen to move.
 QUICK = {"FLEET_HEARTBEAT_SECONDS": "10", "FLEET_HEARTBEAT_ACTIVE_SECONDS": "2"}
 
@@ -53,6 +63,11 @@ class Command(BaseCommand):
         self.web_url = f"http://127.0.0.1:{settings.PORT}"
         self.github_url = f"http://127.0.0.1:{settings.SIM_PORT}"
         with only_one(self.folder / "lock"):
+            if settings.PORT == settings.SIM_PORT:
+                raise CommandError(
+                    f"SIM_PORT: {settings.SIM_PORT} is PORT, too; set one of them to another port.",
+                    returncode=CONFIGURATION_EXIT_CODE,
+                )
             require_web_port()
             require_port(settings.SIM_PORT, "SIM_PORT")
             self.say(f"Everything of this demonstration is kept in {settings.DATA_DIR}")
@@ -62,8 +77,7 @@ class Command(BaseCommand):
 
     def _run(self, supervisor: Supervisor, jobs_a_minute: float) -> None:
         supervisor.start(self._simulator(jobs_a_minute))
-        call_command("migrate", interactive=False, verbosity=0)
-        call_command("setup_schedules", verbosity=0)
+        prepare_database()
         self.say("The database is ready")
         for program in self._dashboard():
             supervisor.start(program)
@@ -82,6 +96,7 @@ class Command(BaseCommand):
         hosts = ", ".join(f"{host.name} ({host.site})" for host in HOSTS)
         if self._wait(supervisor, f"Three hosts report: {hosts}", self._hosts_report):
             self._watch(supervisor)
+        self._part(supervisor)
 
     def _watch(self, supervisor: Supervisor) -> None:
         """Say how the fleet is, whenever that changed, until told to stop."""
@@ -96,6 +111,36 @@ class Command(BaseCommand):
             if line != said:
                 self.say(line)
                 said = line
+
+    def _part(self, supervisor: Supervisor) -> None:
+        """End the runners first, as the shutdown of their hosts would, while GitHub listens.
+
+        So the next start finds ends that were told, and no wrecks. Runners that an earlier
+        demonstration left, when it was killed, end as well.
+        """
+        # A closed terminal takes no more words.
+        with suppress(OSError):
+            self.say("Stopping the runners, then everything else; Ctrl-C again ends all at once")
+        supervisor.stop(*(host.name for host in HOSTS))
+        for process in (runners := self._runner_processes()):
+            if any(LISTENER in word for word in process.info["cmdline"]):
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + PARTING_SECONDS
+        while any(process.is_running() for process in runners) and not supervisor.hurried:
+            if time.monotonic() > deadline:
+                break
+            supervisor.step(STEP_SECONDS)
+        kill_all(self._runner_processes())
+
+    def _runner_processes(self) -> list[psutil.Process]:
+        """What runs out of the hosts' folders: keepers, listeners, workers, steps."""
+        folder = f"{self.folder / 'hosts'}{os.sep}"
+        return [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if any(word.startswith(folder) for word in process.info["cmdline"] or ())
+        ]
 
     def _wait(self, supervisor: Supervisor, text: str, condition: Callable[[], object]) -> bool:
         """Wait for what `text` says; False when told to stop. Raises CommandError in the end."""

@@ -1,4 +1,7 @@
-"""Keep the fleet's beat: queue due work and watch the worker."""
+"""Keep the fleet's beat: queue due work and watch the worker.
+
+Exit codes: 0 stopped. A database that does not answer is waited for.
+"""
 
 from __future__ import annotations
 

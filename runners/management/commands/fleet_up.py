@@ -1,18 +1,19 @@
 """Run everything one machine needs: web, worker and loop.
 
-Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 the port is taken, 78 a setting does not fit (an
-address in FLEET_BIND that this machine does not have is one). Nothing was started then.
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 the port is taken, 5 the database does not answer,
+78 a setting does not fit (an address in FLEET_BIND that this machine does not have is one). Nothing
+was started then.
 """
 
 from __future__ import annotations
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import connections
 
 from runners import members, wiring
 from runners.audit import Actor
+from runners.management.cli import prepare_database
 from runners.management.listening import require_web_port
 from runners.programs import management_command
 from runners.supervisor import Supervisor
@@ -25,8 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: object) -> None:
         require_web_port()
-        call_command("migrate", interactive=False, verbosity=0)
-        call_command("setup_schedules", verbosity=0)
+        prepare_database()
         with Supervisor(self._print) as supervisor:
             for name in ("web", "worker", "loop"):
                 supervisor.start(

@@ -1,4 +1,7 @@
-"""Run background tasks, and start django-q2 anew when it is dead or asked for."""
+"""Run background tasks, and start django-q2 anew when it is dead or asked for.
+
+Exit codes: 0 stopped, 5 the database did not answer at the start.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from runners import loop, queue
+from runners.management.cli import exit_codes
 from runners.models import Beat
 from runners.programs import management_command
 from runners.supervisor import Supervisor
@@ -26,9 +30,10 @@ class Command(BaseCommand):
     help = "Run background tasks until SIGTERM or Ctrl-C."
 
     def handle(self, *args: object, **options: object) -> None:
+        with exit_codes():
+            if not _some_worker_is_alive():
+                queue.hand_back(timezone.now())
         asked_at = _restart_asked_at(None)
-        if not _some_worker_is_alive():
-            queue.hand_back(timezone.now())
         # Our session, so that whoever started us finds the cluster's processes by it.
         with Supervisor(self.stdout.write, own_sessions=False) as supervisor:
             supervisor.start(

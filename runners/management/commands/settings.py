@@ -1,4 +1,8 @@
-"""Print the effective configuration, secrets masked."""
+"""Print the effective configuration, secrets masked.
+
+Exit codes: 0 printed, 78 a setting does not fit. JSON: a list of `{"name", "kind", "default",
+"help", "value", "source", "minimum", "maximum", "unit", "choices", "secret"}`.
+"""
 
 from __future__ import annotations
 
