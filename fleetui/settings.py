@@ -251,6 +251,20 @@ FLEET_RECONCILE_ACTIVE_SECONDS = _env.integer(
     unit="seconds",
     help="The same while runners start, drain or are removed.",
 )
+FLEET_JOB_SOURCE = _env.choice(
+    "FLEET_JOB_SOURCE",
+    "both",
+    choices=("both", "webhook", "polling"),
+    help="How jobs are learned unless a scope says otherwise: by webhook, by asking, or by both.",
+)
+FLEET_JOB_POLL_SECONDS = _env.integer(
+    "FLEET_JOB_POLL_SECONDS",
+    10,
+    minimum=5,
+    maximum=3600,
+    unit="seconds",
+    help="How often GitHub is asked for jobs; six times as long while a webhook tells of them.",
+)
 FLEET_ENROLMENT_MINUTES = _env.integer(
     "FLEET_ENROLMENT_MINUTES",
     15,

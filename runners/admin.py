@@ -41,6 +41,7 @@ from runners.models import (
     Pool,
     PoolTarget,
     Postmortem,
+    Repository,
     Runner,
     RunnerLog,
     RunnerPackage,
@@ -146,7 +147,7 @@ class ScopeAdmin(ReadOnlyAdmin):
     list_display = ("slug", "kind", "credential", "github_seen_at", "github_unknown_since")
     list_filter = ("kind",)
     search_fields = ("slug", "web_url")
-    exclude = ("webhook_secret_encrypted",)
+    exclude = ("webhook_secret_encrypted", "webhook_secret_previous_encrypted")
 
 
 @admin.register(EnrolmentCode)
@@ -223,6 +224,14 @@ class DeliveryAdmin(ReadOnlyAdmin):
     list_filter = ("event",)
     search_fields = ("guid", "outcome")
     date_hierarchy = "received_at"
+
+
+@admin.register(Repository)
+class RepositoryAdmin(ReadOnlyAdmin):
+    """Repositories whose runs are looked at."""
+
+    list_display = ("full_name", "scope", "looked_at", "confirmed_at", "active_at")
+    search_fields = ("full_name",)
 
 
 @admin.register(RunnerPackage)

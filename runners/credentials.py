@@ -23,6 +23,8 @@ from runners.vault import Vault
 
 T = TypeVar("T")
 
+WEBHOOK_SECRETS = ("webhook_secret_encrypted", "webhook_secret_previous_encrypted")
+
 
 @dataclass(frozen=True, slots=True)
 class NewCredential:
@@ -219,13 +221,14 @@ def rotate_encryption(*, vault: Vault, by: Actor, now: datetime) -> int:
             ):
                 audit.record(credential, "credential.rotate-encryption", by=by, at=now)
                 count += 1
-        for scope in Scope.objects.exclude(webhook_secret_encrypted=""):
-            sealed = scope.webhook_secret_encrypted
-            if Scope.objects.filter(pk=scope.pk, webhook_secret_encrypted=sealed).update(
-                webhook_secret_encrypted=vault.rotate(sealed)
-            ):
-                audit.record(scope, "scope.rotate-encryption", by=by, at=now)
-                count += 1
+        for column in WEBHOOK_SECRETS:
+            for scope in Scope.objects.exclude(**{column: ""}):
+                sealed = getattr(scope, column)
+                if Scope.objects.filter(pk=scope.pk, **{column: sealed}).update(
+                    **{column: vault.rotate(sealed)}
+                ):
+                    audit.record(scope, "scope.rotate-encryption", by=by, at=now)
+                    count += 1
     return count
 
 

@@ -1,4 +1,5 @@
-"""Throw away what nobody will look at again: sessions that ended, old tasks, old failures."""
+"""Throw away what nobody will look at again: sessions that ended, old tasks, failures and
+deliveries."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from datetime import datetime, timedelta
 from django.contrib.sessions.models import Session
 from django_q.models import Failure
 
-from runners import lifecycle
+from runners import deliveries, lifecycle
 from runners.audit import Actor
 from runners.errors import IllegalTransition, StaleState
 from runners.models import Runner
@@ -20,7 +21,8 @@ def keep_house(now: datetime) -> str:
     """Delete what is past its time and say how much that was."""
     sessions, _ = Session.objects.filter(expire_date__lt=now).delete()
     failures, _ = Failure.objects.filter(stopped__lt=now - KEEP_FAILED_TASKS).delete()
-    return f"{sessions} sessions and {failures} failed tasks deleted"
+    forgotten = deliveries.forget_old(now=now)
+    return f"{sessions} sessions, {failures} failed tasks and {forgotten} deliveries deleted"
 
 
 def close_failed(*, keep: timedelta, now: datetime) -> int:

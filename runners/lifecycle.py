@@ -404,3 +404,8 @@ def wake_reconcile(scope_id: int) -> None:
     """Queue a look at the scope now instead of at the next beat; asked often, it is queued once."""
     if Scope.objects.filter(pk=scope_id, reconcile_wanted=False).update(reconcile_wanted=True):
         async_task("runners.tasks.reconcile_scope", scope_id)
+
+
+def wake_scaling() -> None:
+    """Queue a look at the pools now instead of at the next beat: demand or supply changed."""
+    async_task("runners.tasks.top_up_pools")

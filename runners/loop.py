@@ -42,6 +42,7 @@ def recurring(*, reconcile_seconds: int, reconcile_active_seconds: int) -> tuple
             moving_seconds=reconcile_active_seconds,
             quiet_seconds=reconcile_seconds,
         ),
+        Recurring("runners.tasks.watch_jobs", moving_seconds=5, quiet_seconds=5),
         Recurring("runners.tasks.sweep_hosts", moving_seconds=10, quiet_seconds=10),
         Recurring("runners.tasks.top_up_pools", moving_seconds=5, quiet_seconds=5),
         Recurring("runners.tasks.replace_failed", moving_seconds=5, quiet_seconds=5),

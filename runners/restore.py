@@ -23,6 +23,7 @@ from django_q.models import OrmQ
 from runners import audit, backup, database_copy, fleet, lifecycle, loop
 from runners.audit import Actor
 from runners.backup import BackupUnusable, Manifest
+from runners.credentials import WEBHOOK_SECRETS
 from runners.errors import InvalidRequest
 from runners.models import (
     Beat,
@@ -30,6 +31,7 @@ from runners.models import (
     EnrolmentCode,
     Host,
     Lease,
+    Repository,
     Runner,
     Scope,
 )
@@ -210,7 +212,13 @@ def _doubt_scopes(words: str, now: datetime) -> int:
         github_unknown_since=now,
         github_error=f"{words}; GitHub was not asked since.",
         jobs_polled_at=None,
+        jobs_swept_at=None,
+        repositories_listed_at=None,
+        deliveries_wanted=False,
+        deliveries_checked_at=None,
     )
+    # What was delivered since the backup is asked for again, and every repository looked at
+    Repository.objects.update(looked_at=None, confirmed_at=None)
     pks = list(Scope.objects.values_list("pk", flat=True))
     for pk in pks:
         lifecycle.wake_reconcile(pk)
@@ -250,7 +258,8 @@ def _unreadable(vault: Vault) -> list[str]:
         ),
         *(
             (f"webhook of {slug}", text)
-            for slug, text in Scope.objects.values_list("slug", "webhook_secret_encrypted")
+            for slug, *texts in Scope.objects.values_list("slug", *WEBHOOK_SECRETS)
+            for text in texts
             if text
         ),
     ]

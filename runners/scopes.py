@@ -22,6 +22,9 @@ from runners.vault import Vault
 
 WEBHOOK_SECRET_LEAST = 16
 WEBHOOK_SECRET_MOST = 200
+# As long as GitHub keeps a delivery to send again; it signs with the hook's present secret
+WEBHOOK_SECRET_OVERLAP = timedelta(hours=24)
+REFUSALS_NOTED_EVERY = timedelta(seconds=60)
 
 
 def read_web_url(web_url: str) -> tuple[ScopePath, str]:
@@ -111,21 +114,33 @@ def set_webhook_secret(
 ) -> Event:
     """Keep the secret that GitHub signs this scope's deliveries with, encrypted.
 
-    Deliveries signed with the one before are refused from now on. Raises InvalidRequest for one
-    that is too short to be one.
+    The one before is taken as well for `WEBHOOK_SECRET_OVERLAP`, so that none is refused while it
+    is entered at GitHub; `forget_previous_webhook_secret` ends that at once. Raises InvalidRequest
+    for one that is too short to be one.
     """
     secret = secret.strip()
     if not WEBHOOK_SECRET_LEAST <= len(secret) <= WEBHOOK_SECRET_MOST or not secret.isprintable():
         raise InvalidRequest(
             f"A webhook secret has {WEBHOOK_SECRET_LEAST} to {WEBHOOK_SECRET_MOST} characters."
         )
-    had = bool(scope.webhook_secret_encrypted)
+    before = scope.webhook_secret_encrypted
     return _keep_webhook_secret(
         scope,
         vault.encrypt(secret),
-        "scope.webhook-rotate" if had else "scope.webhook-set",
+        "scope.webhook-rotate" if before else "scope.webhook-set",
+        previous=before,
+        until=now + WEBHOOK_SECRET_OVERLAP if before else None,
         by=by,
         now=now,
+    )
+
+
+def forget_previous_webhook_secret(scope: Scope, *, by: Actor, now: datetime) -> Event | None:
+    """Take the secret before no longer, as when it leaked; None when there is none."""
+    if not scope.webhook_secret_previous_encrypted:
+        return None
+    return _keep_webhook_secret(
+        scope, scope.webhook_secret_encrypted, "scope.webhook-forget", by=by, now=now
     )
 
 
@@ -137,12 +152,60 @@ def remove_webhook_secret(scope: Scope, *, by: Actor, now: datetime) -> Event | 
 
 
 def _keep_webhook_secret(
-    scope: Scope, sealed: str, action: str, *, by: Actor, now: datetime
+    scope: Scope,
+    sealed: str,
+    action: str,
+    *,
+    by: Actor,
+    now: datetime,
+    previous: str = "",
+    until: datetime | None = None,
 ) -> Event:
     with transaction.atomic():
-        Scope.objects.filter(pk=scope.pk).update(webhook_secret_encrypted=sealed)
+        Scope.objects.filter(pk=scope.pk).update(
+            webhook_secret_encrypted=sealed,
+            webhook_secret_previous_encrypted=previous,
+            webhook_secret_previous_until=until,
+            webhook_refused_at=None,
+        )
         event = audit.record(scope, action, by=by, at=now)
     scope.webhook_secret_encrypted = sealed
+    scope.webhook_secret_previous_encrypted = previous
+    scope.webhook_secret_previous_until = until
+    return event
+
+
+def webhook_secrets(scope: Scope, *, vault: Vault, now: datetime) -> tuple[str, ...]:
+    """The secrets that a delivery may be signed with now; none where no webhook is expected."""
+    if not scope.webhook_secret_encrypted:
+        return ()
+    secret = vault.decrypt(scope.webhook_secret_encrypted)
+    until = scope.webhook_secret_previous_until
+    if until is None or until <= now:
+        return (secret,)
+    return (secret, vault.decrypt(scope.webhook_secret_previous_encrypted))
+
+
+def note_refused_delivery(scope: Scope, *, now: datetime) -> None:
+    """Remember that a signature was wrong; whoever sends many costs one write a minute."""
+    last = scope.webhook_refused_at
+    if last is None or last < now - REFUSALS_NOTED_EVERY:
+        Scope.objects.filter(pk=scope.pk).update(webhook_refused_at=now)
+
+
+def set_job_source(scope: Scope, source: str, *, by: Actor, now: datetime) -> Event | None:
+    """Choose how the scope's jobs are learned, "" for as the installation; None when it was so."""
+    if source not in Scope.JobSource.values:
+        raise InvalidRequest("Choose webhook, polling, both, or as the installation.")
+    if scope.job_source == source:
+        return None
+    was, became = Scope.JobSource(scope.job_source), Scope.JobSource(source)
+    with transaction.atomic():
+        Scope.objects.filter(pk=scope.pk).update(job_source=source)
+        event = audit.record(
+            scope, "scope.job-source", by=by, at=now, was=was.label, became=became.label
+        )
+    scope.job_source = source
     return event
 
 

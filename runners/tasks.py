@@ -16,6 +16,7 @@ from runners import (
     housekeeping,
     job_polling,
     leases,
+    lifecycle,
     log_context,
     loop,
     maintenance,
@@ -30,14 +31,14 @@ from runners import (
 from runners.audit import Actor
 from runners.github.errors import GitHubError
 from runners.github.verdicts import check_credential
-from runners.models import Credential, Delivery, Runner, Scope
+from runners.models import Credential, Runner, Scope
 from runners.registry import RunnerRegistry, path_of
 
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = reconcile.LEASE_SECONDS
 PASSES_A_TASK = 3
-JOBS_EVERY = timedelta(seconds=10)
+DELIVERIES_FORGOTTEN_AFTER = timedelta(seconds=10)
 VERDICT_EVERY = timedelta(hours=1)
 
 
@@ -78,13 +79,11 @@ def close_failed() -> str:
 
 
 def reconcile_due_scopes() -> str:
-    """Queue a pass over every scope, and a look at its jobs where that is due."""
+    """Queue a pass over every scope, and a check of the credentials whose verdict is old."""
     now = wiring.now()
     count = 0
     for scope in Scope.objects.all():
         async_task("runners.tasks.reconcile_scope", scope.pk)
-        if scope.jobs_polled_at is None or now - scope.jobs_polled_at >= JOBS_EVERY:
-            async_task("runners.tasks.poll_jobs", scope.pk)
         count += 1
     for pk in Credential.objects.values_list("pk", flat=True):
         credential = Credential.objects.get(pk=pk)
@@ -132,21 +131,43 @@ def poll_jobs(scope_id: int) -> str:
     if not leases.acquire(name, leases.this_process(), LEASE_SECONDS, wiring.now()):
         return "another poll is under way"
     try:
+        source, every, now = wiring.job_source(scope), wiring.job_poll_interval(), wiring.now()
         with wiring.github_client(scope) as github:
-            return f"{job_polling.poll(scope, github=github, now=wiring.now())} jobs changed"
-    except GitHubError as error:
-        log.warning("Jobs of scope %s could not be polled: %s", scope_id, error.user_message)
-        return error.user_message
+            look = job_polling.poll(
+                scope,
+                github=github,
+                now=now,
+                source=source,
+                may=job_polling.allowance(scope.credential, every=every, now=now),
+            )
     finally:
         leases.release(name, leases.this_process())
+    if look.changed:
+        lifecycle.wake_scaling()
+    if look.problem:
+        log.warning("Jobs of scope %s: %s", scope_id, look.problem)
+    return str(look)
 
 
-def process_delivery(delivery_id: int) -> str:
-    """Take in one webhook delivery."""
-    delivery = Delivery.objects.select_related("scope").filter(pk=delivery_id).first()
-    if delivery is None:
-        return "the delivery was removed"
-    return deliveries.process(delivery, now=wiring.now())
+def watch_jobs() -> str:
+    """Queue the looks at jobs that are due, and deliveries that nobody takes in."""
+    now = wiring.now()
+    every = wiring.job_poll_interval()
+    polls = 0
+    for scope in Scope.objects.all():
+        if job_polling.is_due(scope, source=wiring.job_source(scope), every=every, now=now):
+            async_task("runners.tasks.poll_jobs", scope.pk)
+            polls += 1
+    woken = deliveries.wake_forgotten(now=now, older_than=DELIVERIES_FORGOTTEN_AFTER)
+    return f"{polls} looks, {woken} left over"
+
+
+def take_in_deliveries(scope_id: int) -> str:
+    """Take in what was delivered for a scope."""
+    scope = Scope.objects.filter(pk=scope_id).first()
+    if scope is None:
+        return "the scope was removed"
+    return f"{deliveries.take_in(scope, now=wiring.now())} taken in"
 
 
 def push_labels(runner_id: int) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from django.conf import settings
+from django.urls import reverse
 
 from runners import credentials, history
 from runners.credentials import NewCredential, auth_for, checked_url
@@ -14,6 +15,7 @@ from runners.github.cache import ConditionalCache
 from runners.github.client import GitHubClient
 from runners.github.limits import Budget
 from runners.heartbeat import Policy
+from runners.job_sources import JobSource, in_force
 from runners.models import Credential, Scope
 from runners.reconcile_view import Deadlines
 from runners.vault import Vault
@@ -119,6 +121,21 @@ def deadlines() -> Deadlines:
         host_lost=timedelta(seconds=settings.FLEET_HOST_LOST_SECONDS),
         online_ghost=timedelta(seconds=settings.FLEET_ONLINE_GHOST_SECONDS),
     )
+
+
+def job_source(scope: Scope) -> JobSource:
+    """How this scope's jobs are learned."""
+    return in_force(scope.job_source, settings.FLEET_JOB_SOURCE)
+
+
+def job_poll_interval() -> timedelta:
+    """How often GitHub is asked for jobs where webhooks don't tell of them."""
+    return timedelta(seconds=settings.FLEET_JOB_POLL_SECONDS)
+
+
+def webhook_address(scope: Scope) -> str:
+    """Where GitHub posts this scope's deliveries."""
+    return f"{settings.FLEET_BASE_URL}{reverse('webhook-receive', args=[scope.pk])}"
 
 
 def github_stale_after() -> timedelta:

@@ -217,7 +217,7 @@ class FakeGitHub(FakeState):
 
     @operation
     def list_repositories_for_org(
-        self, organization: ScopePath, *, max_items: int | None = None
+        self, organization: ScopePath, *, sort: str | None = None, max_items: int | None = None
     ) -> Listing[Repository]:
         self._see("list_repositories_for_org", organization)
         found = [
@@ -225,7 +225,10 @@ class FakeGitHub(FakeState):
             for repository in self._repositories.values()
             if repository.owner == organization.slug
         ]
-        return self._listing(("repositories", organization, max_items), found, max_items)
+        if sort == "pushed":
+            found.sort(key=lambda repository: repository.pushed_at or NOW, reverse=True)
+        key = ("repositories", organization, sort, max_items)
+        return self._listing(key, found, max_items)
 
     # Runs and jobs.
 

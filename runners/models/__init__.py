@@ -1,16 +1,18 @@
 """The tables, one aggregate a file; import them from here."""
 
+from runners.models.delivery import Delivery
 from runners.models.drift import Drift
 from runners.models.event import Event
 from runners.models.fleet import Fleet
 from runners.models.history import JobDay
 from runners.models.host import Host, HostQuerySet, Sample
-from runners.models.job import Delivery, Job
+from runners.models.job import Job
 from runners.models.label import Label
 from runners.models.loss import Postmortem
 from runners.models.maintenance import Maintenance, MaintenanceHost
 from runners.models.pool import Pool
 from runners.models.process import Beat, Lease
+from runners.models.repository import Repository
 from runners.models.runner import Runner, RunnerLog, RunnerQuerySet
 from runners.models.scope import Credential, RunnerPackage, Scope
 from runners.models.target import AnnouncedWindow, LabelTarget, Outage, PoolTarget
@@ -38,6 +40,7 @@ __all__ = [
     "Pool",
     "PoolTarget",
     "Postmortem",
+    "Repository",
     "Runner",
     "RunnerLog",
     "RunnerPackage",

@@ -98,34 +98,3 @@ class Job(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("job-detail", args=[self.pk])
-
-
-class Delivery(models.Model):
-    """A webhook delivery we accepted, by hook and GUID, so that the second copy changes nothing."""
-
-    scope = models.ForeignKey("runners.Scope", on_delete=models.CASCADE, related_name="deliveries")
-    hook_id = models.CharField(max_length=40)
-    guid = models.CharField(max_length=64)
-    event = models.CharField(max_length=60)
-    action = models.CharField(max_length=60, blank=True, default="")
-    payload = models.JSONField(null=True)
-    received_at = models.DateTimeField()
-    processed_at = models.DateTimeField(null=True, blank=True)
-    outcome = models.CharField(max_length=200, blank=True, default="")
-
-    class Meta:
-        ordering = ("-received_at",)
-        indexes = (
-            # The worker's next batch
-            models.Index(
-                fields=("received_at",),
-                name="delivery_pending",
-                condition=Q(processed_at__isnull=True),
-            ),
-        )
-        constraints = (
-            models.UniqueConstraint(fields=("hook_id", "guid"), name="delivery_guid_unique"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.event} {self.guid}"

@@ -56,6 +56,12 @@ class Scope(models.Model):
         ORGANIZATION = "organization", "Organization"
         ENTERPRISE = "enterprise", "Enterprise"
 
+    class JobSource(models.TextChoices):
+        INSTALLATION = "", "As the installation"
+        BOTH = "both", "Webhook and polling"
+        WEBHOOK = "webhook", "Webhook alone"
+        POLLING = "polling", "Polling alone"
+
     kind = models.CharField(max_length=20, choices=Kind.choices)
     slug = models.CharField(
         max_length=200, help_text="owner/repository, organization, or enterprise"
@@ -66,7 +72,20 @@ class Scope(models.Model):
     credential = models.ForeignKey(Credential, on_delete=models.PROTECT, related_name="scopes")
     runner_group_id = models.PositiveBigIntegerField(default=1)
     runner_group_name = models.CharField(max_length=100, blank=True, default="Default")
+    job_source = models.CharField(
+        max_length=10, choices=JobSource.choices, blank=True, default=JobSource.INSTALLATION
+    )
     webhook_secret_encrypted = models.TextField(blank=True, default="", editable=False)
+    # The secret before, taken as well until then, so that replacing it loses no delivery
+    webhook_secret_previous_encrypted = models.TextField(blank=True, default="", editable=False)
+    webhook_secret_previous_until = models.DateTimeField(null=True, blank=True)
+    # Told by deliveries: the hook's number, its last ping, its end, and what is wrong with it
+    webhook_hook_id = models.CharField(max_length=40, blank=True, default="")
+    webhook_pinged_at = models.DateTimeField(null=True, blank=True)
+    webhook_deleted_at = models.DateTimeField(null=True, blank=True)
+    webhook_problem = models.CharField(max_length=200, blank=True, default="")
+    # When a delivery was last refused for its signature
+    webhook_refused_at = models.DateTimeField(null=True, blank=True)
     # Told by GitHub, written by reconcile
     github_seen_at = models.DateTimeField(null=True, blank=True)
     github_unknown_since = models.DateTimeField(null=True, blank=True)
@@ -78,7 +97,17 @@ class Scope(models.Model):
         default=False, help_text="A pass is queued and has not begun; asking again changes nothing."
     )
     reconciled_at = models.DateTimeField(null=True, blank=True)
+    # The last look, the oldest look at a repository, what cut a look short
     jobs_polled_at = models.DateTimeField(null=True, blank=True)
+    jobs_swept_at = models.DateTimeField(null=True, blank=True)
+    jobs_problem = models.TextField(blank=True, default="")
+    repositories_listed_at = models.DateTimeField(null=True, blank=True)
+    deliveries_wanted = models.BooleanField(
+        default=False, help_text="Taking deliveries in is queued and has not begun."
+    )
+    # The last look for deliveries that were lost, and why there was none
+    deliveries_checked_at = models.DateTimeField(null=True, blank=True)
+    deliveries_problem = models.TextField(blank=True, default="")
     created_at = models.DateTimeField()
 
     class Meta:
@@ -88,6 +117,10 @@ class Scope(models.Model):
             models.CheckConstraint(
                 condition=models.Q(kind__in=["repository", "organization", "enterprise"]),
                 name="scope_kind_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(job_source__in=["", "both", "webhook", "polling"]),
+                name="scope_job_source_known",
             ),
         )
 

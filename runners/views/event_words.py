@@ -53,6 +53,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "scope.move": ("info", "Followed the new address of scope"),
     "scope.webhook-set": ("info", "Set the webhook secret of scope"),
     "scope.webhook-rotate": ("info", "Replaced the webhook secret of scope"),
+    "scope.webhook-forget": ("info", "Stopped taking the former webhook secret of scope"),
+    "scope.job-source": ("info", "Changed how jobs are learned for scope"),
     "scope.webhook-remove": ("removed", "Removed the webhook secret of scope"),
     "scope.remove": ("removed", "Removed scope"),
     "scope.rotate-encryption": ("info", "Encrypted anew webhook secret of scope"),

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.conf import settings
 from django.contrib import messages
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -64,7 +63,7 @@ def scope_detail(request: FleetRequest, pk: int) -> HttpResponse:
     context = {
         "now": now,
         "row": _row(scope, now),
-        "webhook_address": _webhook_address(scope),
+        "webhook_address": wiring.webhook_address(scope),
         "packages": scope.packages.all(),
         "events": [happening(event) for event in events],
     }
@@ -138,8 +137,8 @@ def scope_webhook(request: FleetRequest, pk: int) -> HttpResponse:
     if request.method == "GET":
         confirm = Confirm(
             title=f"Make a webhook secret for {scope.slug}?",
-            text="It is shown once, to be entered at GitHub. Deliveries signed with an earlier one "
-            "are refused from then on.",
+            text="It is shown once, to be entered at GitHub. Deliveries signed with the one before "
+            "are taken for another 24 hours, so that none is lost.",
             button="Make secret",
             action=reverse("scope-webhook", args=[pk]),
             cancel_url=scope.get_absolute_url(),
@@ -148,7 +147,7 @@ def scope_webhook(request: FleetRequest, pk: int) -> HttpResponse:
     secret = scopes.make_webhook_secret(
         scope, vault=wiring.vault(), by=actor(request), now=timezone.now()
     )
-    context = {"scope": scope, "secret": secret, "address": _webhook_address(scope)}
+    context = {"scope": scope, "secret": secret, "address": wiring.webhook_address(scope)}
     response = render(request, "settings/scope_webhook.html", context)
     patch_cache_control(response, no_store=True)
     return response
@@ -195,10 +194,6 @@ def scope_group(request: FleetRequest, pk: int) -> HttpResponse:
     context = {"scope": scope, "form": form, "problem": choice.problem}
     status = 422 if form.is_bound else 200
     return render(request, "settings/scope_group.html", context, status=status)
-
-
-def _webhook_address(scope: Scope) -> str:
-    return f"{settings.FLEET_BASE_URL}{reverse('webhook-receive', args=[scope.pk])}"
 
 
 def _counted_scopes() -> QuerySet[Scope]:

@@ -38,7 +38,7 @@ READ_ONLY = [model for model in REGISTERED if model is not User]
 SECRET_COLUMNS = {
     Host: {"token_sha256", "next_token_sha256"},
     Credential: {"secret_encrypted"},
-    Scope: {"webhook_secret_encrypted"},
+    Scope: {"webhook_secret_encrypted", "webhook_secret_previous_encrypted"},
     EnrolmentCode: {"sha256"},
 }
 

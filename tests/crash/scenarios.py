@@ -13,7 +13,7 @@ from runners import enrolment, wiring
 from runners.audit import Actor
 from runners.github.types import RunnerApplication
 from runners.github.webhooks import sign
-from runners.models import Delivery, Event, Host, Pool, Runner, RunnerPackage, Scope
+from runners.models import Event, Host, Pool, Runner, RunnerPackage, Scope
 from tests.crash.world import World
 from tests.factories import PoolFactory
 
@@ -344,8 +344,7 @@ def sweep(world: World) -> None:
 
 
 def process_deliveries(world: World) -> None:
-    for pk in Delivery.objects.filter(processed_at=None).order_by("pk").values_list("pk"):
-        world.run_task("runners.tasks.process_delivery", *pk)
+    world.run_task("runners.tasks.take_in_deliveries", world.scope.pk)
 
 
 def whole_beat(world: World) -> None:

@@ -206,6 +206,11 @@ class FakeState(GitHubClient):
         self._repositories[full_name] = repository
         return repository
 
+    def touch_repository(self, full_name: str, *, pushed_at: datetime) -> None:
+        """Have somebody push to a repository."""
+        repository = replace(self._repositories[full_name], pushed_at=pushed_at)
+        self._repositories[full_name] = repository
+
     def add_run(self, full_name: str, *, status: str = "queued", name: str = "ci") -> WorkflowRun:
         """Start a workflow run; a repository that is not there is made."""
         if full_name not in self._repositories:

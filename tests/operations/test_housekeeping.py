@@ -38,7 +38,7 @@ def test_failed_tasks_go_after_two_weeks(now):
 def test_what_was_deleted_is_counted(now):
     failed_task("old", now - timedelta(days=15))
 
-    assert housekeeping.keep_house(now) == "0 sessions and 1 failed tasks deleted"
+    assert housekeeping.keep_house(now) == "0 sessions, 1 failed tasks and 0 deliveries deleted"
 
 
 def test_schedules_are_the_same_however_often_they_are_set_up():

@@ -80,9 +80,12 @@ class AccountEndpoints(Endpoints):
         return self._get("get_repository", repository.api_path, parse_repository)
 
     def list_repositories_for_org(
-        self, organization: ScopePath, *, max_items: int | None = None
+        self, organization: ScopePath, *, sort: str | None = None, max_items: int | None = None
     ) -> Listing[Repository]:
-        """Repositories of an organization. "List organization repositories"; metadata."""
+        """Repositories of an organization. "List organization repositories"; metadata.
+
+        `sort`: "pushed", the last pushed to first; GitHub's own order is the newest first.
+        """
         if organization.kind is not ScopeKind.ORGANIZATION:
             raise ValueError(f"Not an organization: {organization}.")
         return self._list(
@@ -90,6 +93,7 @@ class AccountEndpoints(Endpoints):
             f"{organization.api_path}/repos",
             REPOSITORY_PAGE,
             lambda repository: repository.id,
+            query=without_none(sort=sort),
             max_items=max_items,
         )
 

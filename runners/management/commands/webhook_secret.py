@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
-from django.urls import reverse
 
 from runners import scopes, wiring
 from runners.management import cli
@@ -24,11 +22,21 @@ class Command(BaseCommand):
         parser.add_argument("scope", metavar="SCOPE")
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--secret-file", type=Path, help="take the secret from here")
+        what.add_argument(
+            "--forget-previous", action="store_true", help="take the one before no longer"
+        )
         what.add_argument("--remove", action="store_true", help="take no deliveries any more")
         cli.add_json(parser)
 
     def handle(
-        self, *, scope: str, secret_file: Path | None, remove: bool, json: bool, **options: object
+        self,
+        *,
+        scope: str,
+        secret_file: Path | None,
+        forget_previous: bool,
+        remove: bool,
+        json: bool,
+        **options: object,
     ) -> None:
         with cli.exit_codes():
             found = cli.find_scope(scope)
@@ -36,15 +44,20 @@ class Command(BaseCommand):
             secret, changed = None, True
             if remove:
                 changed = scopes.remove_webhook_secret(found, by=by, now=now) is not None
+            elif forget_previous:
+                done = scopes.forget_previous_webhook_secret(found, by=by, now=now)
+                changed = done is not None
             elif secret_file is not None:
                 given = cli.read_secret(secret_file, "Webhook secret: ")
                 scopes.set_webhook_secret(found, given, vault=vault, by=by, now=now)
             else:
                 secret = scopes.make_webhook_secret(found, vault=vault, by=by, now=now)
-        url = f"{settings.FLEET_BASE_URL}{reverse('webhook-receive', args=[found.pk])}"
+        url = wiring.webhook_address(found)
         data = {"scope": found.slug, "url": url, "secret": secret, "changed": changed}
         if remove:
             lines = [f"{found.slug} takes no deliveries"]
+        elif forget_previous:
+            lines = [f"{found.slug} takes deliveries signed with the present secret alone"]
         else:
             lines = [f"{found.slug} takes deliveries at {url}, event workflow_job"]
         if secret is not None:
