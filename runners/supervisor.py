@@ -213,7 +213,8 @@ class Supervisor:
     def say(self, name: str, line: str) -> None:
         """Pass a line on. Raises OSError when nobody reads us any more, unless we end anyway."""
         try:
-            self._write(f"{name:<9}| {line}\n")
+            # A line of JSON is for a program to read, and says whose it is
+            self._write(f"{line}\n" if line.startswith("{") else f"{name:<9}| {line}\n")
         except OSError:
             if not (self.stopping or self._leaving):
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -25,11 +26,12 @@ def surroundings() -> Surroundings:
         base_url=settings.FLEET_BASE_URL,
         loop_seconds=settings.FLEET_LOOP_SECONDS,
         worker_silent_seconds=settings.FLEET_WORKER_SILENT_SECONDS,
-        agent_version=_shipped_agent(),
+        agent_version=shipped_agent(),
     )
 
 
-def _shipped_agent() -> str:
+@functools.cache
+def shipped_agent() -> str:
     """The version of the agent beside this code, read and not imported: it is another program."""
     if not _AGENT.exists():
         return ""

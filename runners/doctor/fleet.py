@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import OuterRef, Subquery
 
-from runners.doctor.finding import Finding, Surroundings, Verdict, some
+from runners.doctor import health
+from runners.doctor.finding import Finding, Surroundings, Verdict, some, worst
 from runners.github.verdicts import USABLE
 from runners.models import Credential, Delivery, Host, Job, Scope
 
@@ -15,8 +16,13 @@ BUDGET_LOW_SHARE = 0.1
 EXPIRES_SOON = timedelta(days=7)
 # A job known for so long without a delivery was found by polling.
 DELIVERY_LATE = timedelta(minutes=10)
-HOST_SKEW_WARN_SECONDS = 30
-HOST_DISK_FULL_SHARE = 0.9
+# A health check of single hosts → the doctor's name for all of them.
+OF_ALL_HOSTS = {
+    "clock": "host clocks",
+    "disk": "host disks",
+    "memory": "host memory",
+    "GPU": "host GPUs",
+}
 
 
 def github(around: Surroundings, now: datetime) -> list[Finding]:
@@ -111,15 +117,24 @@ def _webhook(
 
 
 def hosts(around: Surroundings, now: datetime) -> list[Finding]:
-    """Silence, clocks, agents and disks of all hosts, a finding each; one query."""
+    """Silence, agents and health of all hosts, a finding each; one query."""
     rows = list(
         Host.objects.in_service()
         .exclude(last_seen_at=None)
         .only(
             "name",
+            "last_seen_at",
+            "late_after",
             "offline_after",
+            "quarantined_at",
+            "cordoned_at",
+            "retired_at",
             "clock_skew_seconds",
             "agent_version",
+            "gpus",
+            "gpu_source",
+            "memory_bytes",
+            "memory_used_bytes",
             "disk_total_bytes",
             "disk_used_bytes",
         )
@@ -127,7 +142,7 @@ def hosts(around: Surroundings, now: datetime) -> list[Finding]:
     )
     if not rows:
         return [Finding("hosts", Verdict.WARN, "No host reports yet", "Add one on the hosts page.")]
-    return [_silent(rows, now), _clocks(rows), _agents(rows, around.agent_version), _disks(rows)]
+    return [_silent(rows, now), _agents(rows, around.agent_version), *_healths(rows, around, now)]
 
 
 def _silent(rows: list[Host], now: datetime) -> Finding:
@@ -140,17 +155,6 @@ def _silent(rows: list[Host], now: datetime) -> Finding:
             "Check power, network and the agent's service there; retire what is gone for good.",
         )
     return Finding("hosts", Verdict.OK, f"All {len(rows)} report")
-
-
-def _clocks(rows: list[Host]) -> Finding:
-    off = [
-        f"{row.name} ({row.clock_skew_seconds:+.0f} s)"
-        for row in rows
-        if abs(row.clock_skew_seconds or 0) >= HOST_SKEW_WARN_SECONDS
-    ]
-    if off:
-        return Finding("host clocks", Verdict.WARN, some(off), "Let them take their time by NTP.")
-    return Finding("host clocks", Verdict.OK, f"Within {HOST_SKEW_WARN_SECONDS} s of this server")
 
 
 def _agents(rows: list[Host], shipped: str) -> Finding:
@@ -173,18 +177,27 @@ def _parts(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isascii() and part.isdigit())
 
 
-def _disks(rows: list[Host]) -> Finding:
-    full = [
-        f"{row.name} ({(row.disk_used_bytes or 0) * 100 // row.disk_total_bytes} %)"
-        for row in rows
-        if row.disk_total_bytes
-        and (row.disk_used_bytes or 0) >= row.disk_total_bytes * HOST_DISK_FULL_SHARE
-    ]
-    if full:
-        return Finding(
-            "host disks",
-            Verdict.WARN,
-            f"Nearly full: {some(full)}",
-            "Make room there: runners that find none fail to start.",
+def _healths(rows: list[Host], around: Surroundings, now: datetime) -> list[Finding]:
+    """Each health check over all hosts: those that are not well by name, or that all are."""
+    checked = [
+        (
+            row.name,
+            {
+                check.name: check
+                for check in health.of_host(row, shipped_agent=around.agent_version, now=now)
+            },
         )
-    return Finding("host disks", Verdict.OK, "All have room")
+        for row in rows
+    ]
+    return [
+        _together(label, [(host, checks[name]) for host, checks in checked])
+        for name, label in OF_ALL_HOSTS.items()
+    ]
+
+
+def _together(label: str, checks: list[tuple[str, Finding]]) -> Finding:
+    ill = [each for each in checks if each[1].verdict in (Verdict.WARN, Verdict.BAD)]
+    if not ill:
+        return Finding(label, Verdict.OK, f"Nothing amiss on {len(checks)}")
+    seen = some([f"{host} ({check.seen})" for host, check in ill])
+    return Finding(label, worst(check for _, check in ill), seen, ill[0][1].fix)

@@ -15,12 +15,15 @@ from django.urls import reverse
 from runners import drift_listing
 from runners.countdown_listing import running_out
 from runners.countdowns import sort_key as when
+from runners.doctor import health
 from runners.models import EnrolmentCode, Event, Host, Job, Runner, Sample
 from runners.states import DisplayState, HostState
+from runners.surroundings import shipped_agent
 from runners.templatetags.fleet import coarse, size
 from runners.views.charts import Chart, Point, chart
 from runners.views.countdowns import NAMES
 from runners.views.event_words import Happening, happening
+from runners.views.findings import FindingRow, rows, summary
 from runners.views.fleet_map import Slot, racks
 from runners.views.host_rows import (
     FULL_PERCENT,
@@ -120,6 +123,8 @@ class HostPage:
     slots_words: str
     beats: Beats
     beats_words: str
+    health: list[FindingRow]
+    health_words: str
     facts: list[Fact]
     events: list[Happening]
     events_url: str
@@ -135,6 +140,7 @@ def host_page(host: Host, *, now: datetime, sample_seconds: int, span: str) -> H
     span = span if span in RANGES else DEFAULT_RANGE
     disk = rack.disk_percent
     in_service = host.retired_at is None
+    checks = health.of_host(host, shipped_agent=shipped_agent(), now=now) if in_service else []
     return HostPage(
         host=host,
         state=state,
@@ -156,6 +162,8 @@ def host_page(host: Host, *, now: datetime, sample_seconds: int, span: str) -> H
         ],
         beats_words=f"last {coarse(BEATS_ON_PAGE * sample_seconds)}, a bar for each "
         f"{coarse(sample_seconds)}",
+        health=rows(checks),
+        health_words=summary(checks),
         facts=[*_facts(host), *_runs_out(host, now)],
         events=[happening(event) for event in Event.objects.filter(host=host)[:EVENTS_SHOWN]],
         events_url=f"{reverse('event-list')}?host={host.name}",

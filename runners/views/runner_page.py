@@ -5,7 +5,7 @@ Read only; `runner_page` runs a constant number of queries.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,12 +13,14 @@ from typing import Final
 from django.urls import reverse
 
 from runners import drift
-from runners.countdown_listing import of_known, offers
-from runners.countdowns import Kind
+from runners.countdown_listing import OfferKey, of_known, offers
+from runners.countdowns import Kind, Offer
+from runners.doctor import health
 from runners.models import Drift, Event, Job, Runner, RunnerLog
 from runners.states import DisplayState, GitHubStatus, HostState, Phase, RunnerState
 from runners.views.countdowns import NAMES
 from runners.views.event_words import Happening, words_of
+from runners.views.findings import FindingRow, rows, summary
 from runners.views.fleet_map import Rack, racks
 from runners.views.runner_rows import Action, actions_for, current_jobs, job_words
 from runners.views.what_happened import WhatHappened, what_happened
@@ -87,6 +89,8 @@ class RunnerPage:
     steps: list[Step]
     job: CurrentJob | None
     columns: list[Column]
+    health: list[FindingRow]
+    health_words: str
     rack: Rack
     events: list[Happening]
     log: str
@@ -102,6 +106,9 @@ def runner_page(runner: Runner, *, now: datetime) -> RunnerPage:
     job = current_jobs([runner.pk]).get(runner.pk)
     log = RunnerLog.objects.filter(pk=runner.pk).first()
     text = log.text if log else ""
+    offered = offers()
+    offer = offered.get((runner.scope_id, runner.host.os, runner.host.architecture))
+    checks = health.of_runner(runner, offer=offer, now=now)
     return RunnerPage(
         runner=runner,
         state=state,
@@ -112,7 +119,9 @@ def runner_page(runner: Runner, *, now: datetime) -> RunnerPage:
         waits=_waits(runner, now),
         steps=_steps(runner, state, job, now),
         job=_job(runner, state, job, now),
-        columns=[_wanted(runner), _observed(runner), _github(runner, now)],
+        columns=[_wanted(runner), _observed(runner), _github(runner, offered, now)],
+        health=rows(checks),
+        health_words=summary(checks),
         rack=racks([runner.host], now=now)[0],
         events=_events(runner),
         log=text[-LOG_CHARACTERS:],
@@ -246,7 +255,7 @@ def _observed(runner: Runner) -> Column:
     return Column("Host", f"what {runner.host.name} sees", facts)
 
 
-def _github(runner: Runner, now: datetime) -> Column:
+def _github(runner: Runner, offered: Mapping[OfferKey, Offer], now: datetime) -> Column:
     status = GitHubStatus(runner.github_status).label
     facts = [
         Fact("Status", f"{status}, busy" if runner.github_busy else status),
@@ -260,7 +269,7 @@ def _github(runner: Runner, now: datetime) -> Column:
         facts.append(Fact("Deleted", at=runner.github_deleted_at))
     facts += [
         Fact(NAMES[each.kind], "" if each.at else "ends, nobody can tell when", each.at)
-        for each in of_known(runner, offers(), now)
+        for each in of_known(runner, offered, now)
         if each.kind != Kind.DRAIN
     ]
     return Column("GitHub", f"what {runner.scope.slug} lists", facts)

@@ -68,11 +68,18 @@ def test_jump_of_the_clock_moves_nothing_but_the_times_told(
     until(lambda: abs(hours(fleet.heartbeats[-1]["at"]) - hours(at)) in (1, 23), "the new time")
     heard = len(fleet.heartbeats)
     until(lambda: len(fleet.heartbeats) > heard + 3, "heartbeats at their usual pace")
+    until(lambda: abs(abs(told_skew(fleet)) - 3600) < 60, "the jump told")
     after = fleet.slot(12)
     same = ("pid", "phase", "process_started_at", "exit_code")
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
     fleet.want(12, wanted="stop")
     until(lambda: fleet.phase(12) == "gone", "gone")
+
+
+def told_skew(fleet: Dashboard) -> float:
+    """Return the last skew of a clock that was told."""
+    facts = [body["facts"] for body in list(fleet.heartbeats) if "facts" in body]
+    return float(facts[-1]["clock_skew_seconds"] or 0)
 
 
 def hours(at: str) -> int:

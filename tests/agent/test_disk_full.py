@@ -59,6 +59,13 @@ class SmallDisk:
 @pytest.fixture
 def disk(dashboard: Dashboard, machine: Machine) -> Iterator[SmallDisk]:
     """An agent that runs with its state directory on a disk of two megabytes."""
+    with small_disk(dashboard, machine) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def small_disk(dashboard: Dashboard, machine: Machine) -> Iterator[SmallDisk]:
+    """The same, for whoever asks."""
     machine.state.mkdir()
     jit = {"ok": True, "github_id": 77, "encoded_jit_config": "jit-" + "s" * 30}
     dashboard.answers[f"runners/{RUNNER}/jit-config"] = (200, jit)

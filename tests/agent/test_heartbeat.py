@@ -24,13 +24,15 @@ def test_first_heartbeat_is_shaped_as_the_contract_says(
     assert sent["journal"][0]["kind"] == "agent-started"
 
 
-def test_facts_are_told_once_and_again_when_asked_for(
+def test_facts_are_told_with_the_clock_once_it_was_compared_and_again_when_asked_for(
     dashboard: Dashboard, machine: Machine
 ) -> None:
     machine.join(dashboard)
-    until(lambda: len(dashboard.heartbeats) > 2, "more heartbeats")
-    assert "facts" in dashboard.heartbeats[0]
-    assert all("facts" not in body for body in dashboard.heartbeats[1:])
+    until(lambda: len(dashboard.heartbeats) > 3, "more heartbeats")
+    first, second, *rest = dashboard.heartbeats
+    assert first["facts"]["clock_skew_seconds"] is None
+    assert abs(second["facts"]["clock_skew_seconds"]) < 60
+    assert all("facts" not in body for body in rest)
     dashboard.want_facts = True
     until(lambda: "facts" in dashboard.heartbeats[-1], "facts again")
 

@@ -180,7 +180,7 @@ def test_webhook_that_delivers_nothing_while_jobs_come_is_noticed(around):
 
 
 @pytest.mark.django_db
-def test_hosts_are_judged_by_silence_clock_agent_and_disk(around):
+def test_hosts_are_judged_by_silence_agent_and_health(around):
     HostFactory(
         name="sick",
         offline_after=NOW,
@@ -188,6 +188,9 @@ def test_hosts_are_judged_by_silence_clock_agent_and_disk(around):
         agent_version="0.1.9",
         disk_total_bytes=100,
         disk_used_bytes=95,
+        memory_bytes=100,
+        memory_used_bytes=99,
+        gpu_source="none: nvidia-smi did not answer in 10 s",
     )
 
     findings = fleet.hosts(around, NOW)
@@ -196,7 +199,9 @@ def test_hosts_are_judged_by_silence_clock_agent_and_disk(around):
         "hosts": "bad",
         "host clocks": "warn",
         "agents": "warn",
-        "host disks": "warn",
+        "host disks": "bad",
+        "host memory": "bad",
+        "host GPUs": "bad",
     }
     assert all("sick" in each.seen for each in findings)
 

@@ -76,8 +76,11 @@ def shell(script: str, **fields: object) -> dict[str, object]:
 
 
 def test_lines_are_passed_on_with_the_programs_name(supervise):
-    with supervise(shell("echo one; echo two >&2; exec sleep 60")) as supervised:
-        wait_for("both lines", lambda: supervised.says("shell    | one\nshell    | two\n"))
+    json_line = '{"level": "INFO"}'
+    script = f"echo one; echo two >&2; echo '{json_line}'; exec sleep 60"
+    with supervise(shell(script)) as supervised:
+        lines = f"shell    | one\nshell    | two\n{json_line}\n"
+        wait_for("all lines, JSON as it is", lambda: supervised.says(lines))
 
 
 def test_line_without_an_end_is_passed_on_when_the_program_ends(supervise):

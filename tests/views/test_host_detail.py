@@ -228,3 +228,17 @@ def test_without_drift_nothing_is_said(viewer):
 
 def test_an_unknown_host_is_a_404(viewer):
     assert viewer.get(reverse("host-detail", args=["nowhere"])).status_code == 404
+
+
+def test_health_of_a_host_names_each_check_the_worst_first(viewer):
+    host = HostFactory(disk_total_bytes=100, disk_used_bytes=95, clock_skew_seconds=0.2)
+
+    checks = page_of(viewer, host).by_id("health")
+
+    names = [name.text for name in checks.all("dt")]
+    assert names[0] == "Disk"
+    assert {"Heartbeat", "Memory", "Clock", "GPU", "Agent version"} <= set(names)
+
+
+def test_retired_host_has_no_health(viewer):
+    assert page_of(viewer, HostFactory(retired=True)).all(id="health") == []

@@ -274,3 +274,13 @@ def test_what_else_a_leaving_runner_waits_for_is_not_taken_for_it(viewer, facts)
     page = page_of(viewer, RunnerFactory(**{"draining": True, **facts}))
 
     assert WAITS not in page.by_id("runner-page").text
+
+
+def test_health_names_what_is_not_well_first_with_its_fix(viewer):
+    runner = RunnerFactory(phase_reason="it lost its connection to GitHub")
+
+    checks = page_of(viewer, runner).by_id("health")
+
+    assert checks.all("dt")[0].text == "Listener"
+    assert "Bad" in checks.all("dd")[0].text
+    assert "reaches GitHub" in checks.all("dd")[0].text

@@ -1,4 +1,4 @@
-"""The command line: ``fleet-agent enrol | run | join | status | preflight | service``.
+"""The command line: ``fleet-agent enrol | run | join | status | preflight | drill | service``.
 
 Exit codes: 0 done, or running and connected · 1 refused or failed, in words on standard error ·
 2 wrong arguments · 3 (``status``) not running · 4 (``status``) running but not connected.
@@ -18,7 +18,7 @@ import sys
 import threading
 from pathlib import Path
 
-from . import __version__
+from . import __version__, drill
 from .config import Config, NotEnrolled, StateDir
 from .errors import AgentError
 from .facts import Facts, collect_facts
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(given)
     start_logging(options.verbose, options.log_format)
     try:
-        return int(options.command(options))
+        return int(options.command(options) or 0)
     except AgentError as err:
         print(f"fleet-agent: {redact(str(err))}", file=sys.stderr)
         return 1
@@ -107,11 +107,44 @@ def parser() -> argparse.ArgumentParser:
     )
     add_options(command)
     command.set_defaults(command=preflight)
+    command = commands.add_parser("drill", help="break something on purpose, for a while")
+    add_drills(command, common)
     command = commands.add_parser("service", parents=[common], help="print a systemd unit")
     command.add_argument("--install", action="store_true", help="install, enable and start it")
     command.add_argument("--user", default=None, help="run as this user (default: the caller)")
     command.set_defaults(command=service)
     return top
+
+
+def add_drills(command: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    """Describe the failure drills."""
+    drills = command.add_subparsers(required=True, metavar="DRILL")
+    one = drills.add_parser("kill-runner", parents=[common], help="kill a runner's process")
+    one.add_argument("--name", default="", help="this runner; without it an idle one")
+    one.add_argument("--busy", action="store_true", help="also one with a job, which fails")
+    one.set_defaults(
+        command=lambda options: drill.kill_runner(
+            drill.state_of(options.state_dir), print, name=options.name, busy=options.busy
+        )
+    )
+    one = drills.add_parser("cut-network", parents=[common], help="cut it from the dashboard")
+    one.add_argument("--seconds", type=float, default=120.0)
+    one.set_defaults(
+        command=lambda options: drill.cut_network(
+            drill.state_of(options.state_dir), print, seconds=options.seconds
+        )
+    )
+    one = drills.add_parser("fill-disk", parents=[common], help="fill the state directory's disk")
+    one.add_argument("--percent", type=float, default=90.0)
+    one.add_argument("--seconds", type=float, default=120.0)
+    one.set_defaults(
+        command=lambda options: drill.fill_disk(
+            drill.state_of(options.state_dir),
+            print,
+            percent=options.percent,
+            seconds=options.seconds,
+        )
+    )
 
 
 def start_logging(verbose: bool, log_format: str) -> None:
@@ -205,7 +238,12 @@ def run(options: argparse.Namespace) -> int:
     JsonFormatter.host = config.host_name
     with state_dir.lock():
         started_at = timestamp()
-        server = Server(config.server_url, token, ca_file=config.ca_file)
+        server = Server(
+            config.server_url,
+            token,
+            ca_file=config.ca_file,
+            is_cut=lambda: drill.is_cut(state_dir),
+        )
         hardware = Hardware(server, state_dir.root)
         talker = Talker(
             server,

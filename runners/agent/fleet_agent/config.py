@@ -49,6 +49,7 @@ class StateDir:
         self.wake_fifo = root / "wake"
         self.status_file = root / "status.json"
         self.journal_file = root / "journal.jsonl"
+        self.cut_file = root / "drill.cut"
         self.packages = root / "packages"
         self.slots = root / "slots"
 

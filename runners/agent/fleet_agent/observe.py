@@ -28,6 +28,7 @@ TAIL_BYTES = 4096
 TAIL_JSON_BYTES = 6 * 1024  # so that it fits into a heartbeat
 LAST_WORDS_CHARACTERS = 160
 REMOVED = "Removed .runner"
+UNCONNECTED = "it lost its connection to GitHub and tries again"
 WORDS = {
     Cause.OOM: "killed by SIGKILL: the kernel's out-of-memory killer was at work: give the host "
     "more memory or its jobs less to do",
@@ -42,7 +43,7 @@ def observe(slot: Slot, table: ProcessTable, journal: Journal, cpu: CpuWatch) ->
     A runner whose keeper is gone without a record of the end is left as it is when it still runs
     (see ``keeper_lost``).
     """
-    before = (slot.phase, slot.job, slot.exit_code, slot.runner_version, slot.events_offset)
+    before = what_changes(slot)
     read_console(slot, journal)
     ended, exit_code = read_exit_file(slot.directory)
     if not ended and slot.keeper is not None and not slot.keeper.alive():
@@ -51,8 +52,13 @@ def observe(slot: Slot, table: ProcessTable, journal: Journal, cpu: CpuWatch) ->
         note_exit(slot, exit_code, journal, cpu)
     elif slot.phase is not Phase.STOPPING:
         slot.phase = running_phase(slot, table)
-    after = (slot.phase, slot.job, slot.exit_code, slot.runner_version, slot.events_offset)
-    return before != after
+    return before != what_changes(slot)
+
+
+def what_changes(slot: Slot) -> tuple[object, ...]:
+    """Return what an observation may change."""
+    said = (slot.exit_code, slot.reason, slot.runner_version)
+    return (slot.phase, slot.job, slot.events_offset, *said)
 
 
 def keeper_lost(slot: Slot) -> bool:
@@ -91,8 +97,10 @@ def read_console(slot: Slot, journal: Journal) -> None:
         elif "Listening for Jobs" in event.text:
             slot.listening = True
         elif "Runner connect error" in event.text:
+            slot.reason = UNCONNECTED
             journal.add("connection-lost", slot.runner_id, key=key, line=event.text)
         elif "Runner reconnected" in event.text:
+            slot.reason = ""
             journal.add("reconnected", slot.runner_id, key=key)
 
 

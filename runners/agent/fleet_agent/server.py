@@ -9,6 +9,7 @@ from __future__ import annotations
 import email.utils
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import requests
@@ -89,10 +90,12 @@ class Server:
         *,
         ca_file: str | None = None,
         read_seconds: float = READ_SECONDS,
+        is_cut: Callable[[], bool] = lambda: False,
     ) -> None:
         self.url = require_safe_url(url, "the server's address").rstrip("/")
         self.token = token
         self.read_seconds = read_seconds
+        self.is_cut = is_cut  # by a drill
         self.clock_skew_seconds: float | None = None
         if ca_file is not None and not Path(ca_file).is_file():
             raise AgentError(f"the certificate file {ca_file} does not exist")
@@ -154,6 +157,8 @@ class Server:
     def _post(
         self, path: str, body: JsonObject, session: requests.Session | None = None
     ) -> JsonObject:
+        if self.is_cut():
+            raise ServerUnavailable(f"{self.url} cannot be reached (a drill cut the network)")
         # A session is not safe to share among threads: only heartbeats, which come from one,
         # keep their connection.
         if session is None:

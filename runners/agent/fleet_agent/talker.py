@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 BODY_BYTES = 15 * 1024  # the server refuses more than 16 KB
 FACTS_SECONDS = 30.0
+SKEW_MOVED_SECONDS = 5.0
 LOG_PIECE_CHARACTERS = 12 * 1024
 
 
@@ -125,6 +126,7 @@ class Talker:
         self.facts = collect()
         self.facts_read_at = time.monotonic()
         self.facts_due = True
+        self.facts_skew = self.told_skew = server.clock_skew_seconds
 
     def talk(self, report: Report) -> Heard:
         """Send one heartbeat and the logs; raises what ``Server`` raises for the heartbeat."""
@@ -134,7 +136,8 @@ class Talker:
         answer = self.server.heartbeat(body.fields)
         if with_facts:
             self.facts_due = False
-        if answer.want_facts:
+            self.told_skew = self.facts_skew
+        if answer.want_facts or self._clock_moved():
             self.facts_due = True
         if answer.token is not None:
             self._change_token(answer.token)
@@ -150,6 +153,14 @@ class Talker:
             body.more_left,
         )
 
+    def _clock_moved(self) -> bool:
+        """Return whether this host's clock is elsewhere than the server was told: an answer is
+        what it is measured by, so the first facts of an agent can't have it."""
+        skew = self.server.clock_skew_seconds
+        if skew is None:
+            return False
+        return self.told_skew is None or abs(skew - self.told_skew) >= SKEW_MOVED_SECONDS
+
     def _change_token(self, token: str) -> None:
         # Stored before it is used: once it was, the server no longer takes the old one.
         try:
@@ -163,7 +174,7 @@ class Talker:
     def _refresh_facts(self) -> None:
         if not self.facts_due and time.monotonic() - self.facts_read_at < FACTS_SECONDS:
             return
-        facts = self.collect()
+        facts, self.facts_skew = self.collect(), self.server.clock_skew_seconds
         if not same_facts(facts, self.facts):
             self.facts_due = True
         self.facts, self.facts_read_at = facts, time.monotonic()
