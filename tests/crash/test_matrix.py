@@ -12,7 +12,7 @@ import pytest
 
 from tests.crash.boundaries import Killed
 from tests.crash.scenarios import SCENARIOS, Scenario
-from tests.crash.world import Snapshot, World
+from tests.crash.world import Kept, Snapshot, World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,14 +23,19 @@ CALM_ROUNDS = 1
 
 @pytest.fixture
 def begin(monkeypatch):
-    """A fresh fleet that a scenario has prepared."""
+    """A fresh fleet that a scenario has prepared, once: afterwards it is put back as it was."""
+    prepared: dict[str, tuple[World, Kept]] = {}
 
-    def prepared(scenario: Scenario) -> World:
-        world = World(monkeypatch)
-        scenario.prepare(world)
+    def begin(scenario: Scenario) -> World:
+        if scenario.name not in prepared:
+            world = World(monkeypatch)
+            scenario.prepare(world)
+            prepared[scenario.name] = world, world.keep()
+        world, kept = prepared[scenario.name]
+        world.put_back(kept)
         return world
 
-    return prepared
+    return begin
 
 
 def settled(world: World) -> Snapshot:

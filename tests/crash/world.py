@@ -7,11 +7,13 @@ so that one cut short is run again. GitHub is the fake, the host the model in `m
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -58,17 +60,59 @@ def a_client() -> Client:
     return client
 
 
-def clear_database() -> None:
-    """Empty every table that a case fills, quicker than a flush."""
+def filled_tables() -> list[str]:
+    """Every table that a case fills."""
     models = [
         *apps.get_app_config("runners").get_models(include_auto_created=True),
         OrmQ,
         Session,
         *(User.groups.through, User.user_permissions.through, User),
     ]
+    return [model._meta.db_table for model in models]
+
+
+def clear_database() -> None:
+    """Empty every table that a case fills, quicker than a flush."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for table in filled_tables():
+            cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+
+
+Rows = dict[str, tuple[str, list[tuple[Any, ...]]]]
+
+
+def read_database() -> Rows:
+    """Every row of those tables, with the statement that inserts it."""
+    read: Rows = {}
+    with connection.cursor() as cursor:
+        for table in filled_tables():
+            cursor.execute(f"SELECT * FROM {table}")  # noqa: S608
+            rows = cursor.fetchall()
+            if rows:
+                names = ", ".join(f'"{column[0]}"' for column in cursor.description)
+                values = ", ".join(["%s"] * len(cursor.description))
+                insert = f"INSERT INTO {table} ({names}) VALUES ({values})"  # noqa: S608
+                read[table] = (insert, rows)
+    return read
+
+
+def write_database(rows: Rows) -> None:
+    """Make those tables hold these rows and no others."""
     with transaction.atomic():
-        for model in models:
-            model._base_manager.all()._raw_delete(using="default")
+        clear_database()
+        with connection.cursor() as cursor:
+            for insert, values in rows.values():
+                cursor.executemany(insert, values)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A world as it once was, to be put back many times."""
+
+    now: datetime
+    rows: Rows
+    github: dict[str, Any]
+    machine: dict[str, Any]
 
 
 class WatchedGitHub(FakeGitHub):
@@ -115,6 +159,21 @@ class World:
         self.agent = a_client()
         self.client = a_client()
         self.client.force_login(UserFactory(username="ada", role="operator"))
+
+    # Beginning again: quicker than living through the same time once more.
+
+    def keep(self) -> Kept:
+        """Remember everything that can change: rows, GitHub, the machine, the time."""
+        assert not self.unanswered
+        assert self.process == 0
+        return Kept(self.now, read_database(), _state(self.github), _state(self.machine))
+
+    def put_back(self, kept: Kept) -> None:
+        """Be as it was."""
+        self.now, self.process, self.unanswered = kept.now, 0, []
+        write_database(kept.rows)
+        vars(self.github).update(copy.deepcopy(kept.github))
+        vars(self.machine).update(copy.deepcopy(kept.machine))
 
     # Time, web, worker.
 
@@ -290,6 +349,12 @@ class World:
         assert len(held) == len(set(held)), f"one slot held twice: {held}"
         ids = [pk for pk in live.values_list("github_id", flat=True) if pk]
         assert len(ids) == len(set(ids))
+
+
+def _state(of: object) -> dict[str, Any]:
+    """What an object holds of its own, copied; what it only knows of is left out."""
+    plain = (dict, list, set, tuple, str, int, type(None))
+    return copy.deepcopy({k: v for k, v in vars(of).items() if isinstance(v, plain)})
 
 
 def _without_mark(label: str) -> str:

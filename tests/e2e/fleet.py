@@ -214,12 +214,14 @@ class Fleet:
         runners: list[dict[str, Any]] = self.sim("GET", "state")["runners"]
         return runners
 
-    def processes_with(self, text: str) -> list[psutil.Process]:
-        """Live processes whose command line or environment holds `text`."""
+    def processes_with(self, text: str, *, running: str = "") -> list[psutil.Process]:
+        """Live processes whose command line or environment holds `text`, and the former
+        `running`."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if text in " ".join(process.cmdline()) or text in str(process.environ()):
+                command = " ".join(process.cmdline())
+                if running in command and (text in command or text in str(process.environ())):
                     found.append(process)
         return found
 

@@ -82,11 +82,7 @@ def known(fleet: Fleet) -> list[str]:
 
 
 def listeners(fleet: Fleet) -> list[psutil.Process]:
-    return [
-        process
-        for process in fleet.processes_with(str(fleet.folder))
-        if any("Runner.Listener" in part for part in process.cmdline())
-    ]
+    return fleet.processes_with(str(fleet.folder), running="Runner.Listener")
 
 
 def conclusions(fleet: Fleet) -> list[str]:
