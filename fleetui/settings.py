@@ -227,6 +227,38 @@ FLEET_START_DEADLINE_SECONDS = _env.integer(
     unit="seconds",
     help="A runner that is not online at GitHub so long after its start has failed.",
 )
+FLEET_START_GRACE_SECONDS = _env.integer(
+    "FLEET_START_GRACE_SECONDS",
+    90,
+    minimum=0,
+    maximum=3600,
+    unit="seconds",
+    help="What GitHub gets to give a fresh runner its first job before it may count as idle.",
+)
+FLEET_REGISTRATIONS = _env.integer(
+    "FLEET_REGISTRATIONS",
+    1500,
+    minimum=1,
+    maximum=100000,
+    unit="runners",
+    help="Runners the whole fleet starts within five minutes at most; GitHub refuses more.",
+)
+FLEET_REGISTRATION_BURST = _env.integer(
+    "FLEET_REGISTRATION_BURST",
+    200,
+    minimum=1,
+    maximum=10000,
+    unit="runners",
+    help="Runners the fleet starts at once at most.",
+)
+FLEET_DECISION_DAYS = _env.integer(
+    "FLEET_DECISION_DAYS",
+    7,
+    minimum=1,
+    maximum=365,
+    unit="days",
+    help="How long the decisions of the scaler are kept.",
+)
 FLEET_FAILED_KEEP_MINUTES = _env.integer(
     "FLEET_FAILED_KEEP_MINUTES",
     60,

@@ -24,6 +24,7 @@ from runners.models import (
     AnnouncedWindow,
     Beat,
     Credential,
+    Decision,
     Delivery,
     Drift,
     EnrolmentCode,
@@ -166,6 +167,14 @@ class PoolAdmin(ReadOnlyAdmin):
     list_display = ("name", "scope", "min_idle", "max_runners", "ephemeral", "paused_at")
     list_filter = ("scope", "ephemeral")
     search_fields = ("name", "owner")
+
+
+@admin.register(Decision)
+class DecisionAdmin(ReadOnlyAdmin):
+    """What the scaler decided."""
+
+    list_display = ("at", "demand", "started", "stopped", "failed", "words")
+    date_hierarchy = "at"
 
 
 @admin.register(Job)

@@ -41,6 +41,8 @@ def observe(runner: Runner, slot: SlotReport, *, now: datetime, host: Host) -> N
         "job_started_at": slot.job_started_at,
         "runner_version": slot.runner_version or runner.runner_version,
     }
+    if was == Phase.BUSY and slot.phase == Phase.LISTENING:
+        said["job_ended_at"] = now
     changed = {name: value for name, value in said.items() if getattr(runner, name) != value}
     if slot.phase == Phase.BUSY:
         # Use is only worth a write while a job runs, and only when it moved

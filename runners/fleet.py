@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from math import ceil
 
 from django.db import IntegrityError, transaction
 
@@ -15,6 +17,36 @@ from runners.states import RunnerState
 
 ONLY = 1
 MARK_PREFIX = "fleetui-"
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """What every host keeps for itself when sized runners are placed: a share, but at least so
+    much. Disk in GiB alone."""
+
+    cpu_percent: int = 20
+    cpus: int = 2
+    memory_percent: int = 15
+    memory_gib: int = 2
+    disk_gib: int = 10
+
+    def cpus_of(self, cpus: int) -> int:
+        """Cores kept of so many, whole ones."""
+        return max(self.cpus, ceil(cpus * self.cpu_percent / 100))
+
+    def memory_of(self, memory_bytes: int) -> int:
+        """Bytes of memory kept of so many."""
+        return max(self.memory_gib * GIB, ceil(memory_bytes * self.memory_percent / 100))
+
+
+RESERVE_RANGES = {
+    "cpu_percent": (0, 90),
+    "cpus": (0, 256),
+    "memory_percent": (0, 90),
+    "memory_gib": (0, 1024),
+    "disk_gib": (0, 10_240),
+}
 
 
 def get() -> Fleet:
@@ -27,6 +59,47 @@ def get() -> Fleet:
             return Fleet.objects.create(pk=ONLY, owner_mark=MARK_PREFIX + secrets.token_hex(4))
     except IntegrityError:  # another process made it in the same moment
         return Fleet.objects.get(pk=ONLY)
+
+
+def reserve() -> Reserve:
+    """What hosts keep for themselves; one query."""
+    row = Fleet.objects.filter(pk=ONLY).only("reserve").first()
+    return Reserve(**row.reserve) if row is not None and row.reserve else Reserve()
+
+
+def set_reserve(wanted: Reserve, *, by: Actor, reason: str, now: datetime) -> Event | None:
+    """Have hosts keep so much from now on; runners that are there stay. None when nothing changed.
+
+    Raises InvalidRequest for a number out of its range.
+    """
+    for name, (low, high) in RESERVE_RANGES.items():
+        if not low <= getattr(wanted, name) <= high:
+            raise InvalidRequest(f"{name}: Give between {low} and {high}.")
+    was, row = reserve(), get()
+    if was == wanted:
+        return None
+    with transaction.atomic():
+        Fleet.objects.filter(pk=row.pk).update(reserve=asdict(wanted))
+        return audit.record(
+            row, "fleet.reserve", by=by, at=now, was=str(was), became=str(wanted), reason=reason
+        )
+
+
+def wish_scaling() -> bool:
+    """Note that the pools should be looked at; whether nobody had asked already."""
+    if Fleet.objects.filter(scaling_wanted=False).update(scaling_wanted=True):
+        return True
+    return not Fleet.objects.exists()  # a fleet that did nothing yet has no row to note it in
+
+
+def take_scaling_wish() -> None:
+    """A look begins: who asks from here on asks for the next."""
+    Fleet.objects.filter(scaling_wanted=True).update(scaling_wanted=False)
+
+
+def scaling_wished() -> bool:
+    """Whether somebody asked since the last look began."""
+    return Fleet.objects.filter(scaling_wanted=True).exists()
 
 
 def owner_mark() -> str:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.contrib.sessions.models import Session
 from django_q.models import Failure
 
-from runners import deliveries, lifecycle
+from runners import decisions, deliveries, lifecycle
 from runners.audit import Actor
 from runners.errors import IllegalTransition, StaleState
 from runners.models import Runner
@@ -17,12 +17,16 @@ from runners.states import RunnerState
 KEEP_FAILED_TASKS = timedelta(days=14)
 
 
-def keep_house(now: datetime) -> str:
+def keep_house(*, decisions_kept: timedelta, now: datetime) -> str:
     """Delete what is past its time and say how much that was."""
     sessions, _ = Session.objects.filter(expire_date__lt=now).delete()
     failures, _ = Failure.objects.filter(stopped__lt=now - KEEP_FAILED_TASKS).delete()
     forgotten = deliveries.forget_old(now=now)
-    return f"{sessions} sessions, {failures} failed tasks and {forgotten} deliveries deleted"
+    looks = decisions.forget(before=now - decisions_kept)
+    return (
+        f"{sessions} sessions, {failures} failed tasks, {forgotten} deliveries and {looks} "
+        "decisions deleted"
+    )
 
 
 def close_failed(*, keep: timedelta, now: datetime) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from django.db import IntegrityError, transaction
@@ -22,6 +22,7 @@ from runners.audit import Actor
 from runners.errors import IllegalTransition, InvalidRequest, NoCapacity, StaleState
 from runners.failure import NOTHING_TOLD, Cause, End
 from runners.models import Event, Host, Label, Pool, Runner, RunnerPackage, Scope
+from runners.scaling.policy import NO_SIZE, Size
 from runners.states import SERVING, TRANSITIONS, RunnerState
 
 NAME_LIMIT = 64
@@ -52,8 +53,27 @@ class Order:
     runner_group_name: str = ""
     architecture: str = ""
     needs_gpu: bool = False
-    site: str = ""
+    sites: tuple[str, ...] = ()
+    sites_only: bool = False
+    host_labels: tuple[str, ...] = ()
+    emulation: bool = False
+    size: Size = NO_SIZE
     replaces: Runner | None = None
+
+    @property
+    def need(self) -> placement.Need:
+        """What it asks of a host."""
+        return placement.Need(
+            labels=tuple(self.labels),
+            host_id=self.host.pk if self.host else None,
+            architecture=self.architecture,
+            needs_gpu=self.needs_gpu,
+            sites=self.sites,
+            sites_only=self.sites_only,
+            host_labels=self.host_labels,
+            emulation=self.emulation,
+            size=self.size,
+        )
 
 
 def transition(runner: Runner, to: RunnerState, *, by: Actor, reason: str, now: datetime) -> Event:
@@ -97,17 +117,7 @@ def provision(order: Order, *, by: Actor, reason: str, now: datetime) -> list[Ru
     with transaction.atomic():
         label_rows = get_labels(labels)
         runners = []
-        taken = placement.free_slots(
-            placement.Need(
-                host_id=order.host.pk if order.host else None,
-                architecture=order.architecture,
-                needs_gpu=order.needs_gpu,
-                site=order.site,
-                labels=tuple(labels),
-            ),
-            count=order.count,
-            now=now,
-        )
+        taken = placement.free_slots(replace(order, labels=labels).need, count=order.count, now=now)
         for host, slot in taken:
             runners.append(_create(order, host, slot, label_rows, by=by, reason=reason, now=now))
         for host_id in sorted({host.pk for host, _ in taken}):
@@ -407,5 +417,6 @@ def wake_reconcile(scope_id: int) -> None:
 
 
 def wake_scaling() -> None:
-    """Queue a look at the pools now instead of at the next beat: demand or supply changed."""
-    async_task("runners.tasks.top_up_pools")
+    """Queue a look at the pools now instead of at the next beat; asked often, it is queued once."""
+    if fleet.wish_scaling():
+        async_task("runners.tasks.scale_pools")

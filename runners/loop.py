@@ -34,7 +34,7 @@ MOVING = (RunnerState.PROVISIONING, RunnerState.DRAINING, RunnerState.REMOVING)
 def recurring(*, reconcile_seconds: int, reconcile_active_seconds: int) -> tuple[Recurring, ...]:
     """The work of the beat: asking GitHub is paced by settings, our own tables are looked at often.
 
-    A pool may become short of runners while nothing moves, so topping up does not slow down.
+    A pool may become short of runners while nothing moves, so scaling does not slow down.
     """
     return (
         Recurring(
@@ -44,7 +44,7 @@ def recurring(*, reconcile_seconds: int, reconcile_active_seconds: int) -> tuple
         ),
         Recurring("runners.tasks.watch_jobs", moving_seconds=5, quiet_seconds=5),
         Recurring("runners.tasks.sweep_hosts", moving_seconds=10, quiet_seconds=10),
-        Recurring("runners.tasks.top_up_pools", moving_seconds=5, quiet_seconds=5),
+        Recurring("runners.tasks.scale_pools", moving_seconds=5, quiet_seconds=5),
         Recurring("runners.tasks.replace_failed", moving_seconds=5, quiet_seconds=5),
         Recurring("runners.tasks.close_failed", moving_seconds=60, quiet_seconds=60),
         Recurring("runners.tasks.watch_pools", moving_seconds=30, quiet_seconds=30),

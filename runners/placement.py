@@ -1,51 +1,99 @@
-"""Which host takes a runner: architecture, GPU, site, cordon, heartbeat and free slots."""
+"""Which host takes a runner: architecture, GPU, site, cordon, heartbeat, free slots and room."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import heapify, heappop, heapreplace
 from itertools import count as numbers_from
 
+from runners import fleet
 from runners.errors import NoCapacity
+from runners.fleet import Reserve
 from runners.models import Host, Runner
+from runners.scaling.policy import GPU_SHARES, NO_SIZE, Size
 
 ARCHITECTURE_LABELS = {"x64": "x64", "arm64": "arm64", "arm": "arm", "riscv64": "riscv64"}
 """Label (lower case) → the host architecture it promises."""
+GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a runner asks of its host; "" and None mean no matter."""
+    """What a runner asks of its host; "", () and None mean no matter.
+
+    `sites` in order of preference; with `sites_only` others never serve. `size`: what it takes
+    besides a slot.
+    """
 
     labels: Sequence[str]
     host_id: int | None = None
     architecture: str = ""
     needs_gpu: bool = False
-    site: str = ""
+    sites: tuple[str, ...] = ()
+    sites_only: bool = False
+    host_labels: tuple[str, ...] = ()
+    emulation: bool = False
+    size: Size = NO_SIZE
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The hosts in service by name, and how many slots of each are held; by host id.
+    """The hosts in service by name, and what of each is held; by host id.
 
     One reading for everything that a request asks of it; true for the moment it was taken.
+    `taken` is what sized runners hold, `reserve` what every host keeps for itself.
     """
 
     hosts: Sequence[Host]
     held: Mapping[int, int]
+    taken: Mapping[int, Size] = field(default_factory=dict)
+    reserve: Reserve = field(default_factory=Reserve)
 
     def free(self, host: Host) -> int:
         """How many more runners this host has slots for."""
         return max(0, host.slots - self.held.get(host.pk, 0))
 
+    def left(self, host: Host) -> Size:
+        """What this host has left for sized runners, its reserve kept."""
+        return left_of(host, self.taken.get(host.pk, NO_SIZE), self.reserve)
+
 
 def room() -> Room:
-    """Read the hosts and their held slots; two queries."""
+    """Read the hosts, their held slots and what sized runners hold of them; a handful of
+    queries."""
     return Room(
         hosts=list(Host.objects.for_placement().order_by("name")),
         held=dict(Runner.objects.held_slots()),
+        taken=taken(),
+        reserve=fleet.reserve(),
+    )
+
+
+def taken() -> dict[int, Size]:
+    """What runners that hold a slot take of their host, by host id; two queries."""
+    found: dict[int, Size] = {}
+    for host_id, cpus, memory_gib, disk_gib, number in Runner.objects.held_sizes():
+        size = Size(number * cpus, number * memory_gib * GIB, number * disk_gib * GIB)
+        found[host_id] = found.get(host_id, NO_SIZE) + size
+    for host_id, share, number in Runner.objects.held_gpus():
+        size = Size(gpu_shares=number * GPU_SHARES // (share or 1))
+        found[host_id] = found.get(host_id, NO_SIZE) + size
+    return found
+
+
+def left_of(host: Host, taken: Size, reserve: Reserve) -> Size:
+    """A host's cores, memory, disk and GPUs without its reserve and what is taken; never below 0.
+
+    A host whose facts are not known yet has nothing to give to sized runners.
+    """
+    cpus, memory, disk = host.cpu_count or 0, host.memory_bytes or 0, host.disk_total_bytes or 0
+    return Size(
+        cpus=max(0, cpus - reserve.cpus_of(cpus) - taken.cpus),
+        memory_bytes=max(0, memory - reserve.memory_of(memory) - taken.memory_bytes),
+        disk_bytes=max(0, disk - reserve.disk_gib * GIB - taken.disk_bytes),
+        gpu_shares=max(0, host.gpu_count * GPU_SHARES - taken.gpu_shares),
     )
 
 
@@ -61,7 +109,10 @@ def free_slots(
     refused: dict[str, str] = {}
     able: list[Host] = []
     for host in there_is.hosts:
-        if why := refusal(need, host, now=now):
+        why = refusal(need, host, now=now)
+        if not why and not size_of(need).fits(left_of(host, NO_SIZE, there_is.reserve)):
+            why = "too small, its reserve aside"
+        if why:
             refused[host.name] = why
         else:
             able.append(host)
@@ -75,23 +126,32 @@ def _emptiest(need: Need, able: Sequence[Host], there_is: Room, *, count: int) -
     """The host of each new runner, in the order chosen; fewer than `count` when all are full."""
     hosts = {host.name: host for host in able}
     held = {host.name: there_is.held.get(host.pk, 0) for host in able}
-    queue = [_place(need, host, held[host.name]) for host in able if there_is.free(host)]
+    size = size_of(need)
+    left = {host.name: there_is.left(host) for host in able}
+    queue = [
+        _place(need, host, held[host.name])
+        for host in able
+        if there_is.free(host) and size.fits(left[host.name])
+    ]
     heapify(queue)
     chosen: list[Host] = []
     while queue and len(chosen) < count:
         host = hosts[queue[0][-1]]
         chosen.append(host)
         held[host.name] += 1
-        if held[host.name] < host.slots:
+        left[host.name] -= size
+        if held[host.name] < host.slots and size.fits(left[host.name]):
             heapreplace(queue, _place(need, host, held[host.name]))
         else:
             heappop(queue)
     return chosen
 
 
-def _place(need: Need, host: Host, held: int) -> tuple[bool, float, str]:
-    """What orders the hosts: the wished site, then the share of slots held, then the name."""
-    return bool(need.site) and host.site != need.site, held / host.slots, host.name
+def _place(need: Need, host: Host, held: int) -> tuple[bool, int, float, str]:
+    """What orders the hosts: native ones, the wished sites, the share of slots held, the name."""
+    sites = [site.lower() for site in need.sites]
+    at = sites.index(host.site.lower()) if host.site.lower() in sites else len(sites)
+    return host.emulated, at, held / host.slots, host.name
 
 
 def _numbered(chosen: Sequence[Host]) -> list[tuple[Host, int]]:
@@ -112,6 +172,39 @@ def refusal(need: Need, host: Host, *, now: datetime) -> str:
     architecture = wanted_architecture(need)
     if need.host_id is not None and host.pk != need.host_id:
         return "not the host asked for"
+    if why := closed(host, now=now):
+        return why
+    if host.emulated and not need.emulation:
+        return "emulated, and emulation was not asked for"
+    if architecture and host.architecture != architecture:
+        return f"{host.architecture or 'unknown architecture'}, not {architecture}"
+    if wants_gpu(need) and not host.gpus:
+        return "no GPU"
+    if need.host_labels:
+        carried = {label.name.lower() for label in host.labels.all()}
+        lacking = [label for label in need.host_labels if label.lower() not in carried]
+        if lacking:
+            return f"without the host label {lacking[0]}"
+    if need.sites_only and host.site.lower() not in {site.lower() for site in need.sites}:
+        return f"at {host.site or 'no site'}, where it may not run"
+    return ""
+
+
+def size_of(need: Need) -> Size:
+    """What the runner takes besides a slot: one that uses a GPU without saying how much takes it
+    whole."""
+    if need.size.gpu_shares or not wants_gpu(need):
+        return need.size
+    return need.size + Size(gpu_shares=GPU_SHARES)
+
+
+def wants_gpu(need: Need) -> bool:
+    """Whether the runner must be on a host with a GPU, by field or by label."""
+    return need.needs_gpu or "gpu" in {label.lower() for label in need.labels}
+
+
+def closed(host: Host, *, now: datetime) -> str:
+    """Say why this host takes no runner at all now, whoever asks; "" when it does."""
     if host.cordoned:
         return f"cordoned{f': {host.cordoned_reason}' if host.cordoned_reason else ''}"
     if host.quarantined_at is not None:
@@ -125,12 +218,6 @@ def refusal(need: Need, host: Host, *, now: datetime) -> str:
         return "not connected yet"
     if host.late_after is not None and host.late_after <= now:
         return "its heartbeat is late"
-    if host.emulated:
-        return "emulated, and emulation was not asked for"
-    if architecture and host.architecture != architecture:
-        return f"{host.architecture or 'unknown architecture'}, not {architecture}"
-    if (need.needs_gpu or "gpu" in {label.lower() for label in need.labels}) and not host.gpus:
-        return "no GPU"
     return ""
 
 

@@ -1,132 +1,176 @@
-"""Pools kept at their size: supply counted from the tables, the plan carried out by the
-lifecycle."""
+"""Pools kept at their size: the picture is read, the plan made, carried out and written down.
+
+The plan is pure (`scaling`); starts and stops go through the lifecycle. Every step stands alone: a
+kill between any two leaves rows that the next look reads as they are.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from time import monotonic
 
 from django.db import transaction
 
-from runners import audit, fleet, lifecycle, recovery, scaling
+from runners import audit, decisions, lifecycle, pool_picture, pool_policy
 from runners.audit import Actor
-from runners.errors import InvalidRequest, NoCapacity, Quiesced
-from runners.models import Event, Pool, Runner
-from runners.states import DisplayState, RunnerState
+from runners.errors import FleetError, IllegalTransition, InvalidRequest, StaleState
+from runners.models import Event, Host, Pool, Runner
+from runners.pool_picture import Rules
+from runners.scaling import Plan, PoolDecision, Start, Stop
 
 
 @dataclass(frozen=True, slots=True)
-class TopUp:
-    """What was planned and what came of it; `short` says why a pool got fewer than planned."""
+class Scaled:
+    """What was planned and what came of it; `failed` says why a start did not come off."""
 
-    plan: scaling.Plan
-    started: tuple[Runner, ...]
-    short: tuple[str, ...]
+    plan: Plan
+    started: tuple[Runner, ...] = ()
+    stopped: tuple[int, ...] = ()
+    failed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "; ".join([f"{len(self.started)} started", *self.short])
+        counts = f"{len(self.started)} started, {len(self.stopped)} let go"
+        return "; ".join([counts, *self.failed])
 
 
-def top_up(*, now: datetime, by: Actor) -> TopUp:
-    """Start what the plan asks for; a pool without room is skipped, the others go on."""
-    pools = {pool.pk: pool for pool in Pool.objects.select_related("scope")}
-    closed = fleet.quiesced()
-    plan = scaling.plan(supply(list(pools.values()), now=now, closed=closed))
+def scale(rules: Rules, *, now: datetime, by: Actor) -> Scaled:
+    """Look at everything once, and start and let go what the plan says.
+
+    A start that finds its slot taken is skipped, the others go on; the next look sees it again.
+    """
+    began = monotonic()
+    _end_pauses(now=now, by=by)
+    picture = pool_picture.look(rules, now=now)
+    planned = picture.plan()
+    pools = _pools({start.pool_id for start in planned.starts})
+    started, failed = _start(planned, pools, now=now, by=by)
+    stopped = _stop(planned.stops, now=now, by=by)
+    done = Scaled(planned, tuple(started), tuple(stopped), tuple(failed))
+    decisions.record(
+        planned,
+        scanned=len(picture.supply),
+        started=len(started),
+        stopped=len(stopped),
+        failed=failed,
+        took=timedelta(seconds=monotonic() - began),
+        now=now,
+    )
+    return done
+
+
+def _end_pauses(*, now: datetime, by: Actor) -> None:
+    for pool in Pool.objects.filter(paused_at__isnull=False, paused_until__lte=now):
+        resume(pool, by=by, reason="Its pause is over", now=now)
+
+
+def _pools(ids: set[int]) -> dict[int, Pool]:
+    rows = Pool.objects.select_related("scope").prefetch_related("labels")
+    return rows.in_bulk(ids)
+
+
+def _start(
+    planned: Plan,
+    pools: Mapping[int, Pool],
+    *,
+    now: datetime,
+    by: Actor,
+) -> tuple[list[Runner], list[str]]:
+    why = {each.pool_id: each for each in planned.decisions}
+    hosts = Host.objects.in_bulk({start.host_id for start in planned.starts})
     started: list[Runner] = []
-    short: list[str] = []
-    for decision in plan.decisions:
-        pool = pools[decision.pool_id]
+    failed: list[str] = []
+    for start in planned.starts:
+        pool, host = pools.get(start.pool_id), hosts.get(start.host_id)
+        if pool is None or host is None:
+            continue  # removed since the look
         try:
-            for _ in range(decision.start):
-                started += lifecycle.provision(order_for(pool), by=by, reason=decision.why, now=now)
-        except (NoCapacity, InvalidRequest, Quiesced) as error:
-            short.append(f"{pool.name}: {error.user_message}")
-    return TopUp(plan, tuple(started), tuple(short))
+            started += _start_on(pool, host, start, why[pool.pk], now=now, by=by)
+        except FleetError as error:
+            failed.append(f"{pool.name}: {error.user_message}")
+    return started, failed
 
 
-def supply(pools: list[Pool], *, now: datetime, closed: str = "") -> list[scaling.PoolSupply]:
-    """Count each pool's runners by what they are worth: lost and failed ones are no supply.
-
-    `closed` says why the whole fleet admits none (`fleet.quiesced`), "" while it does.
-    """
-    counts: dict[int, Counter[str]] = {pool.pk: Counter() for pool in pools}
-    rows = Runner.objects.with_display_state(now).display_by_pool(counts)
-    for pool_id, display in rows:
-        counts[pool_id][display] += 1
-    deprecated = _without_newer_version(pools)
-    return [
-        scaling.PoolSupply(
-            pool_id=pool.pk,
-            name=pool.name,
-            min_idle=pool.min_idle,
-            max_runners=pool.max_runners,
-            idle=counts[pool.pk][DisplayState.IDLE],
-            starting=counts[pool.pk][DisplayState.STARTING],
-            busy=counts[pool.pk][DisplayState.BUSY],
-            held_back=closed.rstrip(".") or _held_back(pool, now) or deprecated.get(pool.pk, ""),
-        )
-        for pool in pools
-    ]
+def _start_on(
+    pool: Pool, host: Host, start: Start, decision: PoolDecision, *, now: datetime, by: Actor
+) -> list[Runner]:
+    """Start runners of a pool on one host, all or none, and note that it scaled for jobs."""
+    order = order_for(pool, host=host, count=start.count)
+    with transaction.atomic():
+        made = lifecycle.provision(order, by=by, reason=decision.why, now=now)
+        if decision.for_jobs:
+            Pool.objects.filter(pk=pool.pk).update(scaled_at=now)
+    return made
 
 
-def _without_newer_version(pools: list[Pool]) -> dict[int, str]:
-    """Pools whose last runner's version GitHub refused, while it offers none that is newer.
-
-    Looks only at pools whose starts fail; those are few.
-    """
-    why: dict[int, str] = {}
-    for pool in pools:
-        if not pool.consecutive_failures:
+def _stop(stops: tuple[Stop, ...], *, now: datetime, by: Actor) -> list[int]:
+    """Drain each: GitHub is asked first, and refuses while a job is on it."""
+    runners = Runner.objects.select_related("host", "scope").in_bulk(
+        [stop.runner_id for stop in stops]
+    )
+    stopped: list[int] = []
+    for stop in stops:
+        runner = runners.get(stop.runner_id)
+        if runner is None:
             continue
-        last = (
-            Runner.objects.filter(pool=pool, state=RunnerState.FAILED)
-            .select_related("host")
-            .order_by("-state_changed_at")
-            .first()
-        )
-        if last is not None and (words := recovery.no_newer_version(last)):
-            why[pool.pk] = words
-    return why
+        try:
+            lifecycle.drain(runner, by=by, reason=stop.why, now=now)
+        except (StaleState, IllegalTransition):
+            continue  # it moved since the look
+        stopped.append(stop.runner_id)
+    return stopped
 
 
-def _held_back(pool: Pool, now: datetime) -> str:
-    if pool.paused_at is not None:
-        return f"paused{f', {pool.paused_reason}' if pool.paused_reason else ''}"
-    if pool.quarantined_at is not None:
-        return f"quarantined after {pool.consecutive_failures} failures, until it is released"
-    if pool.scope.github_unknown_since is not None:
-        return "GitHub can't be reached"
-    if pool.backoff_until is not None and pool.backoff_until > now:
-        failures = pool.consecutive_failures
-        return f"waiting until {pool.backoff_until:%H:%M:%S} after {failures} failures"
-    return ""
-
-
-def order_for(pool: Pool) -> lifecycle.Order:
-    """What the pool asks for when it wants one more runner."""
+def order_for(pool: Pool, *, host: Host | None = None, count: int = 1) -> lifecycle.Order:
+    """What the pool asks for when it wants more runners."""
+    policy = pool_policy.policy_of(pool)
     return lifecycle.Order(
         scope=pool.scope,
-        labels=[label.name for label in pool.labels.all()],
+        labels=list(policy.labels),
+        host=host,
+        count=count,
         pool=pool,
-        ephemeral=pool.ephemeral,
+        ephemeral=policy.ephemeral,
         name_pattern="{pool}-{host}-{random}",
-        runner_group_id=pool.runner_group_id,
-        architecture=pool.architecture,
-        needs_gpu=pool.needs_gpu,
-        site=pool.site,
+        runner_group_id=policy.runner_group_id,
+        runner_group_name=policy.runner_group_name,
+        architecture=policy.architecture,
+        needs_gpu=policy.needs_gpu,
+        sites=policy.sites,
+        sites_only=policy.sites_only,
+        host_labels=policy.host_labels,
+        emulation=policy.emulation,
+        size=pool_policy.size_of(policy),
     )
 
 
-def pause(pool: Pool, *, by: Actor, reason: str, now: datetime) -> Event | None:
-    """Start no runners for this pool; those it has go on. Pausing twice changes nothing (None)."""
+def pause(
+    pool: Pool, *, by: Actor, reason: str, now: datetime, until: datetime | None = None
+) -> Event | None:
+    """Neither start nor let go for this pool; runners it has go on. None when nothing changed.
+
+    `until` ends it by itself; pausing again moves the end and the reason.
+    """
+    if until is not None and until <= now:
+        raise InvalidRequest("A pause ends later than now.")
+    note = reason[:200]
+    same = pool.paused_at is not None and (pool.paused_until, pool.paused_reason) == (until, note)
+    if same:
+        return None
     with transaction.atomic():
-        if not Pool.objects.filter(pk=pool.pk, paused_at__isnull=True).update(
-            paused_at=now, paused_reason=reason[:200]
-        ):
-            return None
+        was = Pool.objects.select_for_update().get(pk=pool.pk)
+        Pool.objects.filter(pk=pool.pk).update(
+            paused_at=was.paused_at or now, paused_until=until, paused_reason=note
+        )
         return audit.record(
-            pool, "pool.pause", by=by, at=now, was="running", became="paused", reason=reason
+            pool,
+            "pool.pause",
+            by=by,
+            at=now,
+            was="paused" if was.paused_at else "running",
+            became=f"paused until {until:%Y-%m-%d %H:%M} UTC" if until else "paused",
+            reason=reason,
         )
 
 
@@ -138,6 +182,7 @@ def resume(pool: Pool, *, by: Actor, reason: str, now: datetime) -> Event | None
     with transaction.atomic():
         if not Pool.objects.filter(pk=pool.pk, paused_at__isnull=False).update(
             paused_at=None,
+            paused_until=None,
             paused_reason="",
             backoff_until=None,
             quarantined_at=None,

@@ -96,7 +96,7 @@ def order_for(runner: Runner) -> lifecycle.Order:
         runner_group_name=runner.runner_group_name,
         architecture=runner.host.architecture,
         needs_gpu="gpu" in {label.lower() for label in labels},
-        site=runner.host.site,
+        sites=(runner.host.site,) if runner.host.site else (),
         replaces=runner,
     )
 

@@ -12,6 +12,7 @@ from runners import (
     deliveries,
     drift,
     enrolment,
+    fleet,
     history,
     housekeeping,
     job_polling,
@@ -50,7 +51,7 @@ def canary(sent_at: str) -> str:
 
 def keep_house() -> str:
     """Throw away what nobody will look at again."""
-    return housekeeping.keep_house(wiring.now())
+    return housekeeping.keep_house(decisions_kept=wiring.decisions_kept(), now=wiring.now())
 
 
 def keep_history() -> str:
@@ -222,14 +223,23 @@ def _roll_maintenance() -> None:
         leases.release("maintenance", leases.this_process())
 
 
-def top_up_pools() -> str:
-    """Start what pools are short of, one process at a time."""
-    if not leases.acquire("top-up", leases.this_process(), LEASE_SECONDS, wiring.now()):
-        return "another one is at it"
+def scale_pools() -> str:
+    """Start what jobs and pools want and let go what nobody needs, one process at a time."""
+    if not leases.acquire("scale", leases.this_process(), LEASE_SECONDS, wiring.now()):
+        return "another one is at it"  # it looks again when it was asked to meanwhile
     try:
-        return str(pools.top_up(now=wiring.now(), by=Actor.system("pools")))
+        said = ""
+        for _ in range(PASSES_A_TASK):
+            # From here on a wish asks for another look: this one may have read past its cause
+            fleet.take_scaling_wish()
+            said = str(
+                pools.scale(wiring.scaling_rules(), now=wiring.now(), by=Actor.system("pools"))
+            )
+            if not fleet.scaling_wished():
+                break
+        return said
     finally:
-        leases.release("top-up", leases.this_process())
+        leases.release("scale", leases.this_process())
 
 
 def replace_failed() -> str:

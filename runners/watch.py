@@ -15,7 +15,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import QuerySet
 
-from runners import fleet, placement
+from runners import fleet, placement, pools
 from runners.histograms import Histogram
 from runners.models import Host, Outage, Pool, PoolTarget, Runner
 from runners.placement import Need, Room
@@ -125,12 +125,7 @@ def _facts(
     startup: float | None,
     now: datetime,
 ) -> PoolFacts:
-    need = Need(
-        labels=[label.name for label in pool.labels.all()],
-        architecture=pool.architecture,
-        needs_gpu=pool.needs_gpu,
-        site=pool.site,
-    )
+    need = pools.order_for(pool).need
     able = [host for host in room.hosts if not placement.refusal(need, host, now=now)]
     return PoolFacts(
         ready=sum(counts.get(state, 0) for state in READY),

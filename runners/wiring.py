@@ -17,10 +17,13 @@ from runners.github.limits import Budget
 from runners.heartbeat import Policy
 from runners.job_sources import JobSource, in_force
 from runners.models import Credential, Scope
+from runners.pool_picture import Rules
 from runners.reconcile_view import Deadlines
 from runners.vault import Vault
 
 _cache = ConditionalCache()
+PICTURE_STALE_AFTER = timedelta(minutes=10)
+"""A queue that nobody looked at for so long lets no idle runner go."""
 
 
 def now() -> datetime:
@@ -136,6 +139,23 @@ def job_poll_interval() -> timedelta:
 def webhook_address(scope: Scope) -> str:
     """Where GitHub posts this scope's deliveries."""
     return f"{settings.FLEET_BASE_URL}{reverse('webhook-receive', args=[scope.pk])}"
+
+
+def decisions_kept() -> timedelta:
+    """How long the decisions of the scaler are kept."""
+    return timedelta(days=settings.FLEET_DECISION_DAYS)
+
+
+def scaling_rules() -> Rules:
+    """What the installation sets for every pool."""
+    return Rules(
+        registrations=settings.FLEET_REGISTRATIONS,
+        burst=settings.FLEET_REGISTRATION_BURST,
+        start_deadline=timedelta(seconds=settings.FLEET_START_DEADLINE_SECONDS),
+        grace=timedelta(seconds=settings.FLEET_START_GRACE_SECONDS),
+        picture_stale_after=PICTURE_STALE_AFTER,
+        job_source=settings.FLEET_JOB_SOURCE,
+    )
 
 
 def github_stale_after() -> timedelta:

@@ -71,11 +71,11 @@ class PoolForm(forms.Form):
     architecture = forms.ChoiceField(
         choices=ARCHITECTURES, required=False, label="Architecture", widget=widgets.select()
     )
-    site = forms.CharField(
+    sites = forms.CharField(
         required=False,
-        max_length=60,
-        label="Preferred site",
-        help_text="Others serve when it is full.",
+        max_length=600,
+        label="Preferred sites",
+        help_text="The first first; others serve when they are full.",
         widget=widgets.text_input(autocomplete="off"),
     )
     needs_gpu = forms.BooleanField(
@@ -99,6 +99,10 @@ class PoolForm(forms.Form):
         names = [name.strip() for name in self.cleaned_data["labels"].split(",")]
         return [name for name in names if name]
 
+    def clean_sites(self) -> tuple[str, ...]:
+        names = [name.strip() for name in self.cleaned_data["sites"].split(",")]
+        return tuple(name for name in names if name)
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         idle, most = cleaned.get("min_idle"), cleaned.get("max_runners")
@@ -119,7 +123,7 @@ class PoolForm(forms.Form):
             ephemeral=cleaned["lifetime"] == "ephemeral",
             architecture=cleaned["architecture"],
             needs_gpu=cleaned["needs_gpu"],
-            site=cleaned["site"],
+            sites=cleaned["sites"],
             owner=cleaned["owner"],
         )
 
@@ -134,7 +138,7 @@ class PoolForm(forms.Form):
             "max_runners": policy.max_runners,
             "lifetime": "ephemeral" if policy.ephemeral else "persistent",
             "architecture": policy.architecture,
-            "site": policy.site,
+            "sites": ", ".join(policy.sites),
             "needs_gpu": policy.needs_gpu,
             "owner": policy.owner,
         }

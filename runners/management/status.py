@@ -9,9 +9,10 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import TypedDict
 
-from runners import fleet, loop, manual, pools
+from runners import fleet, loop, manual, pool_picture, wiring
 from runners.github.verdicts import USABLE
-from runners.models import Beat, Credential, Host, Pool, Runner, Scope
+from runners.models import Beat, Credential, Host, Runner, Scope
+from runners.scaling import Worth
 from runners.states import DisplayState, HostState, is_busy
 
 BUDGET_LOW_SHARE = 0.1
@@ -245,20 +246,23 @@ def _runners(now: datetime) -> list[RunnerRow]:
 
 
 def _pools(now: datetime, closed: str) -> list[PoolRow]:
-    rows = list(Pool.objects.select_related("scope").order_by("name"))
-    scope_of = {pool.pk: pool.scope.slug for pool in rows}
+    rules = wiring.scaling_rules()
+    scopes = pool_picture.scope_views(rules, now=now)
+    counts = Counter(
+        (runner.pool_id, runner.worth) for runner in pool_picture.supply(scopes, now=now)
+    )
     return [
         PoolRow(
-            name=supply.name,
-            scope=scope_of[supply.pool_id],
-            min_idle=supply.min_idle,
-            max_runners=supply.max_runners,
-            idle=supply.idle,
-            starting=supply.starting,
-            busy=supply.busy,
-            held_back=supply.held_back,
+            name=pool.name,
+            scope=pool.scope.slug,
+            min_idle=pool.policy.min_idle,
+            max_runners=pool.policy.max_runners,
+            idle=counts[pool.id, Worth.IDLE],
+            starting=counts[pool.id, Worth.STARTING],
+            busy=counts[pool.id, Worth.BUSY],
+            held_back=closed or (pool.held.words if pool.held else ""),
         )
-        for supply in pools.supply(rows, now=now, closed=closed)
+        for pool in pool_picture.pool_views(scopes, rules, now=now)
     ]
 
 

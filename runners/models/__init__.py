@@ -10,7 +10,7 @@ from runners.models.job import Job
 from runners.models.label import Label
 from runners.models.loss import Postmortem
 from runners.models.maintenance import Maintenance, MaintenanceHost
-from runners.models.pool import Pool
+from runners.models.pool import Decision, Pool
 from runners.models.process import Beat, Lease
 from runners.models.repository import Repository
 from runners.models.runner import Runner, RunnerLog, RunnerQuerySet
@@ -22,6 +22,7 @@ __all__ = [
     "AnnouncedWindow",
     "Beat",
     "Credential",
+    "Decision",
     "Delivery",
     "Drift",
     "EnrolmentCode",

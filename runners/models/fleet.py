@@ -16,6 +16,11 @@ class Fleet(models.Model):
     quiesced_reason = models.CharField(max_length=200, blank=True, default="")
     # Kinds of drift mended without asking; empty: the safe ones (runners.drift_kinds)
     auto_fix = models.JSONField(null=True, blank=True)
+    # What hosts keep for themselves; empty: the defaults of runners.fleet.Reserve
+    reserve = models.JSONField(null=True, blank=True)
+    scaling_wanted = models.BooleanField(
+        default=False, help_text="A look at the pools is queued and has not begun."
+    )
 
     def __str__(self) -> str:
         return self.owner_mark

@@ -40,6 +40,7 @@ class HostQuerySet(QuerySet["Host"]):
             "last_seen_at",
             "late_after",
             "offline_after",
+            "cpu_count",
             "cpu_percent",
             "memory_bytes",
             "memory_used_bytes",

@@ -131,6 +131,24 @@ class RunnerQuerySet(QuerySet["Runner"]):
         held = self.filter(slot__isnull=False).order_by().values("host_id")
         return held.annotate(number=Count("pk")).values_list("host_id", "number")
 
+    def held_sizes(self) -> Iterable[tuple[int, int, int, int, int]]:
+        """(host id, cores, GiB of memory, GiB of disk, number) of sized runners that hold a
+        slot."""
+        sized = Q(pool__cpus__gt=0) | Q(pool__memory_gib__gt=0) | Q(pool__disk_gib__gt=0)
+        held = self.filter(sized, slot__isnull=False).order_by()
+        columns = ("host_id", "pool__cpus", "pool__memory_gib", "pool__disk_gib")
+        rows = held.values(*columns).annotate(number=Count("pk")).values_list(*columns, "number")
+        return cast(Iterable[tuple[int, int, int, int, int]], rows)
+
+    def held_gpus(self) -> Iterable[tuple[int, int | None, int]]:
+        """(host id, runners that may share a GPU, number) of runners that hold a slot and use
+        one."""
+        uses = Q(pool__needs_gpu=True) | Q(pk__in=_labelled("gpu"))
+        held = self.filter(uses, slot__isnull=False).order_by()
+        columns = ("host_id", "pool__runners_per_gpu")
+        rows = held.values(*columns).annotate(number=Count("pk")).values_list(*columns, "number")
+        return cast(Iterable[tuple[int, int | None, int]], rows)
+
     def held_slot_numbers(self, host_ids: Iterable[int]) -> Iterable[tuple[int, int]]:
         """(host id, slot) of each slot held on these hosts."""
         held = self.filter(host_id__in=list(host_ids), slot__isnull=False).order_by()
@@ -156,6 +174,12 @@ class RunnerQuerySet(QuerySet["Runner"]):
     def with_urgency(self, now: datetime) -> Self:
         """Annotate `urgency`, the place of the display state in `ORDER`, for sorting."""
         return self.annotate(urgency=_by_display(now, ORDER, IntegerField()))
+
+
+def _labelled(name: str) -> QuerySet[Any]:
+    """Ids of runners with this label."""
+    through = Runner.labels.through.objects.filter(label__name__iexact=name)
+    return through.values("runner_id")
 
 
 def _by_display(
@@ -238,6 +262,7 @@ class Runner(models.Model):
     phase_reason = models.TextField(blank=True, default="")
     job_name = models.CharField(max_length=300, blank=True, default="")
     job_started_at = models.DateTimeField(null=True, blank=True)
+    job_ended_at = models.DateTimeField(null=True, blank=True)
     jobs_done = models.PositiveIntegerField(default=0)
     runner_version = models.CharField(max_length=40, blank=True, default="")
     cpu_percent = models.FloatField(null=True, blank=True)
@@ -279,6 +304,8 @@ class Runner(models.Model):
                 name="runner_scope_github",
                 condition=~Q(state="removed"),
             ),
+            # Pacing: how many registrations began within the last minutes
+            models.Index(fields=("created_at",), name="runner_created"),
             # recovery: failed runners whose replacement is due
             models.Index(
                 fields=("replace_at",),

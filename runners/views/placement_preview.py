@@ -13,6 +13,7 @@ from runners import placement
 from runners.errors import NoCapacity
 from runners.lifecycle import Order
 from runners.models import Host, Pool
+from runners.pools import order_for
 from runners.views.fleet_map import Rack, Slot, racks
 
 _GHOST = Slot(state="ghost", title="New runner", glyph="dot")
@@ -49,7 +50,7 @@ class Placement:
 def placement_of(order: Order, *, now: datetime, among: placement.Room) -> Placement:
     """Place the order on paper."""
     try:
-        taken = placement.free_slots(need_of(order), count=order.count, now=now, among=among)
+        taken = placement.free_slots(order.need, count=order.count, now=now, among=among)
         problem = ""
     except NoCapacity as error:
         taken, problem = [], error.user_message
@@ -69,29 +70,13 @@ def placement_of(order: Order, *, now: datetime, among: placement.Room) -> Place
     )
 
 
-def need_of(order: Order) -> placement.Need:
-    """What the order asks of a host."""
-    return placement.Need(
-        labels=tuple(order.labels),
-        host_id=order.host.pk if order.host else None,
-        architecture=order.architecture,
-        needs_gpu=order.needs_gpu,
-        site=order.site,
-    )
-
-
 def pool_tiles(
     pools: Sequence[Pool], *, chosen: str, now: datetime, among: placement.Room
 ) -> list[PoolTile]:
     """Return the pools with the free slots each could use; no query."""
     tiles = []
     for pool in pools:
-        need = placement.Need(
-            labels=tuple(label.name for label in pool.labels.all()),
-            architecture=pool.architecture,
-            needs_gpu=pool.needs_gpu,
-            site=pool.site,
-        )
+        need = order_for(pool).need
         able = (host for host in among.hosts if not placement.refusal(need, host, now=now))
         room = sum(among.free(host) for host in able)
         words = f"{room} slot{'s' if room != 1 else ''} free" if room else "no slot free"

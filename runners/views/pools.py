@@ -284,13 +284,23 @@ def _sentences(pool: Pool) -> list[str]:
         if pool.ephemeral
         else "Each runs until it is stopped: the host keeps a registration key."
     )
-    where = f"Prefer hosts in {pool.site}; others serve when it is full." if pool.site else ""
+    where = _where(pool)
     what = ["a GPU"] if pool.needs_gpu else []
     if pool.architecture:
         what.append(f"{pool.architecture} hosts")
     needs = f"Needs {' and '.join(what)}." if what else ""
     most = f"Never run more than {pool.max_runners} at a time."
     return [sentence for sentence in (kept, most, life, where, needs) if sentence]
+
+
+def _where(pool: Pool) -> str:
+    """Which sites, in the order they are asked."""
+    if not pool.sites:
+        return ""
+    sites = ", then ".join(pool.sites)
+    if pool.sites_only:
+        return f"Only on hosts in {sites}."
+    return f"Prefer hosts in {sites}; others serve when those are full."
 
 
 def _detail_context(request: FleetRequest, name: str) -> Context:

@@ -98,7 +98,7 @@ def _context(form: ProvisionForm, preview: ProvisionForm, among: placement.Room)
     """All of the form from one reading of the hosts: a thousand are felt when read again."""
     now = timezone.now()
     form.offer_hosts(among)
-    pools = list(Pool.objects.prefetch_related("labels"))
+    pools = list(Pool.objects.select_related("scope").prefetch_related("labels"))
     chosen = str(form["pool"].value() or "")
     lifetime = form["lifetime"].value()
     return {

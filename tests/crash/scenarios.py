@@ -335,8 +335,8 @@ def push_labels(world: World) -> None:
     world.run_task("runners.tasks.push_labels", world.only().pk)
 
 
-def top_up(world: World) -> None:
-    world.run_task("runners.tasks.top_up_pools")
+def scale(world: World) -> None:
+    world.run_task("runners.tasks.scale_pools")
 
 
 def sweep(world: World) -> None:
@@ -388,7 +388,7 @@ SCENARIOS = (
     Scenario("worker: pass, failed runner", crashed_and_told, reconcile),
     Scenario("worker: pass, packages", no_packages, reconcile),
     Scenario("worker: edit labels", label_wish, push_labels),
-    Scenario("worker: top up a pool", short_pool, top_up),
+    Scenario("worker: scale a short pool", short_pool, scale),
     Scenario(
         "worker: job told from queue to end", delivered("queued", "completed"), process_deliveries
     ),

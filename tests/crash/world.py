@@ -209,7 +209,7 @@ class World:
 
     def beat(self) -> None:
         """What the loop queues, run by the worker with all it leads to."""
-        for task in ("reconcile_due_scopes", "watch_jobs", "sweep_hosts", "top_up_pools"):
+        for task in ("reconcile_due_scopes", "watch_jobs", "sweep_hosts", "scale_pools"):
             self.run_task(f"runners.tasks.{task}")
         self.run_tasks()
 

@@ -39,7 +39,8 @@ REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"gpu": True}, {"needs_gpu": True}, ""),
     ({"gpu": True}, {"labels": ("gpu",)}, ""),
     ({}, {"host_id": 999_999}, "not the host asked for"),
-    ({}, {"site": "another"}, ""),
+    ({}, {"sites": ("another",)}, ""),
+    ({}, {"sites": ("another",), "sites_only": True}, "at eu-central, where it may not run"),
 ]
 
 

@@ -24,7 +24,12 @@ def policy():
 
 def test_a_pool_is_what_its_policy_says(policy):
     wanted = replace(
-        policy, ephemeral=False, architecture="arm64", needs_gpu=True, site="eu", owner="platform"
+        policy,
+        ephemeral=False,
+        architecture="arm64",
+        needs_gpu=True,
+        sites=("eu",),
+        owner="platform",
     )
 
     pool = pool_policy.create(wanted, by=BY, now=NOW)
@@ -36,7 +41,7 @@ def test_making_one_is_on_record_in_one_line(policy):
     pool_policy.create(policy, by=BY, now=NOW)
 
     assert Event.objects.get().became == (
-        "linux-x64, acme, linux+self-hosted, idle 1, max 10, one job"
+        "linux-x64, acme, linux+self-hosted, idle 1, max 10, aggressive, one job"
     )
 
 

@@ -3,24 +3,28 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from runners import leases, lifecycle, pools, tasks
+from runners import leases, lifecycle, pool_picture, pools, tasks
 from runners.audit import Actor
 from runners.failure import Cause
-from runners.models import Event, Pool, Runner
+from runners.models import Decision, Event, Pool, Runner
+from runners.pool_picture import Rules
 from runners.registry import path_of
 from runners.states import Phase, RunnerState
 from tests.domain.passes import run_pass
-from tests.factories import NOW, HostFactory, PoolFactory, RunnerFactory
+from tests.factories import NOW, HostFactory, JobFactory, PoolFactory, RunnerFactory
 from tests.fakes import FakeGitHub
 
 pytestmark = pytest.mark.django_db
+RULES = Rules()
 
 BY = Actor.system("pools")
 
 
-def top_up(now=NOW):
-    return pools.top_up(now=now, by=BY)
+def scale(now=NOW):
+    return pools.scale(RULES, now=now, by=BY)
 
 
 def live(pool):
@@ -31,8 +35,8 @@ def test_pool_is_filled_up_to_its_idle_minimum():
     HostFactory(slots=8)
     pool = PoolFactory(min_idle=3, labels=["big", "linux"])
 
-    first = top_up()
-    again = top_up()
+    first = scale()
+    again = scale()
 
     assert (len(first.started), len(again.started)) == (3, 0)
     runners = list(live(pool))
@@ -53,11 +57,11 @@ def test_pools_settings_go_into_its_runners():
         runner_group_id=9,
         architecture="arm64",
         needs_gpu=True,
-        site="us-east",
+        sites=["us-east"],
         labels=["big"],
     )
 
-    top_up()
+    scale()
 
     runner = live(pool).get()
     assert (runner.ephemeral, runner.runner_group_id, runner.host.site) == (False, 9, "us-east")
@@ -67,8 +71,17 @@ def test_pools_settings_go_into_its_runners():
     ("traits", "counts"),
     [
         ({}, True),
-        ({"new": True}, True),
-        ({"starting": True}, True),
+        ({"new": True, "state_changed_at": NOW}, True),
+        ({"starting": True, "state_changed_at": NOW}, True),
+        ({"starting": True, "state_changed_at": NOW - timedelta(seconds=120)}, False),
+        (
+            {
+                "starting": True,
+                "state_changed_at": NOW - timedelta(seconds=120),
+                "scope__github_back_at": NOW,
+            },
+            True,
+        ),
         ({"busy": True}, False),
         ({"draining": True}, False),
         ({"removing": True}, False),
@@ -84,7 +97,7 @@ def test_only_idle_and_starting_runners_are_ready(traits, counts):
     pool = PoolFactory(min_idle=1)
     RunnerFactory(pool=pool, **traits)
 
-    assert (top_up().plan.decisions[0].start == 0) == counts
+    assert (scale().plan.decisions[0].start == 0) == counts
 
 
 def test_maximum_counts_what_works_too():
@@ -92,7 +105,7 @@ def test_maximum_counts_what_works_too():
     pool = PoolFactory(min_idle=2, max_runners=2)
     RunnerFactory(pool=pool, busy=True)
 
-    top_up()
+    scale()
 
     assert live(pool).count() == 2
 
@@ -102,7 +115,7 @@ def test_ephemeral_runner_is_replaced_after_its_job():
     pool = PoolFactory(min_idle=1)
     served = []
     for number in range(3):
-        top_up()
+        scale()
         runner = live(pool).get()
         served.append(runner.pk)
         there = github.add_runner(path_of(pool.scope), runner.name, online=True)
@@ -121,20 +134,20 @@ def test_ephemeral_runner_is_replaced_after_its_job():
 def test_pool_whose_starts_fail_waits_and_then_tries_again():
     HostFactory(slots=4)
     pool = PoolFactory(min_idle=1)
-    top_up()
+    scale()
     lifecycle.fail(live(pool).get(), cause=Cause.OTHER, reason="No image", now=NOW, by=BY)
 
-    plan = top_up(NOW + timedelta(seconds=9)).plan
+    plan = scale(NOW + timedelta(seconds=9)).plan
     assert plan.decisions[0].start == 0
     assert "after 1 failures" in plan.decisions[0].why
-    assert top_up(NOW + timedelta(seconds=10)).plan.decisions[0].start == 1
+    assert scale(NOW + timedelta(seconds=10)).plan.decisions[0].start == 1
 
 
 def test_pool_of_a_scope_that_github_does_not_answer_for_starts_nothing():
     HostFactory()
     PoolFactory(min_idle=1, scope__github_unknown_since=NOW)
 
-    assert top_up().plan.decisions[0].why.endswith("GitHub can't be reached.")
+    assert scale().plan.decisions[0].why.endswith("GitHub can't be reached.")
     assert not Runner.objects.exists()
 
 
@@ -143,7 +156,7 @@ def test_pool_without_room_is_skipped_and_the_next_goes_on():
     PoolFactory(name="a-arm", min_idle=2, architecture="arm64")
     possible = PoolFactory(name="b-x64", min_idle=2)
 
-    top_up()
+    scale()
 
     assert list(Runner.objects.values_list("pool", flat=True)) == [possible.pk]
 
@@ -154,7 +167,7 @@ def test_pool_with_labels_that_cannot_be_asked_for_does_not_stop_the_others():
     broken.labels.clear()
     fine = PoolFactory(name="b", min_idle=1)
 
-    top_up()
+    scale()
 
     assert list(Runner.objects.values_list("pool", flat=True)) == [fine.pk]
 
@@ -164,21 +177,22 @@ def test_pause_starts_nothing_until_resumed_and_is_recorded_once(ada):
     pool = PoolFactory(min_idle=1)
 
     first = pools.pause(pool, by=ada, reason="Kernel", now=NOW)
-    assert pools.pause(pool, by=ada, reason="Again", now=NOW) is None
+    pool.refresh_from_db()
+    assert pools.pause(pool, by=ada, reason="Kernel", now=NOW) is None
     assert first is not None
     assert first.action == "pool.pause"
-    assert top_up().plan.decisions[0].why == f"{pool.name}: paused, Kernel."
+    assert scale().plan.decisions[0].why == f"{pool.name}: paused, Kernel."
 
     assert pools.resume(pool, by=ada, reason="", now=NOW) is not None
     assert pools.resume(pool, by=ada, reason="", now=NOW) is None
-    assert top_up().plan.decisions[0].start == 1
+    assert scale().plan.decisions[0].start == 1
 
 
 def test_pause_without_a_reason_is_just_paused(ada):
     pool = PoolFactory()
     pools.pause(pool, by=ada, reason="", now=NOW)
 
-    assert top_up().plan.decisions[0].why == f"{pool.name}: paused."
+    assert scale().plan.decisions[0].why == f"{pool.name}: paused."
 
 
 def test_resume_forgets_the_back_off(ada):
@@ -192,17 +206,23 @@ def test_resume_forgets_the_back_off(ada):
     assert (row.consecutive_failures, row.backoff_until, row.paused_at) == (0, None, None)
 
 
-def test_supply_is_counted_in_one_query_for_all_pools(django_assert_num_queries):
-    rows = [PoolFactory() for _ in range(10)]
-    host = HostFactory(slots=40)
-    for slot, pool in enumerate(rows, start=1):
-        RunnerFactory(pool=pool, host=host, slot=slot)
-    known = list(Pool.objects.select_related("scope"))
+def test_a_look_costs_the_same_for_a_large_fleet():
+    def cost():
+        with CaptureQueriesContext(connection) as captured:
+            pool_picture.look(RULES, now=NOW)
+        return len(captured)
 
-    with django_assert_num_queries(1):
-        counted = pools.supply(known, now=NOW)
+    def grow(number):
+        for _ in range(number):
+            RunnerFactory(pool=PoolFactory())
+            RunnerFactory()
+            JobFactory()
 
-    assert [each.idle for each in counted] == [1] * 10
+    grow(2)
+    few = cost()
+    grow(20)
+
+    assert cost() == few <= 15
 
 
 def test_task_says_what_came_of_it_and_leaves_another_at_it(monkeypatch):
@@ -210,9 +230,9 @@ def test_task_says_what_came_of_it_and_leaves_another_at_it(monkeypatch):
     HostFactory(slots=1)
     PoolFactory(min_idle=3)
 
-    said = tasks.top_up_pools()
+    said = tasks.scale_pools()
 
-    assert said.startswith("1 started; linux-x64-")
-    assert "too few free slots" in said
-    leases.acquire("top-up", "elsewhere:1", 60, NOW)
-    assert tasks.top_up_pools() == "another one is at it"
+    assert said == "1 started, 0 let go"
+    assert "2 more wanted, but no host that can serve has room" in str(Decision.objects.get().pools)
+    leases.acquire("scale", "elsewhere:1", 60, NOW)
+    assert tasks.scale_pools() == "another one is at it"

@@ -78,7 +78,7 @@ def test_preferred_site_is_filled_before_another(ada):
     HostFactory(site="us-east", slots=4)
     near = HostFactory(site="eu-west", slots=2)
 
-    made = provision(ada, labels=["linux"], count=3, site="eu-west")
+    made = provision(ada, labels=["linux"], count=3, sites=("eu-west",))
 
     assert [runner.host == near for runner in made] == [True, True, False]
 

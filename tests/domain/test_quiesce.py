@@ -11,6 +11,7 @@ import pytest
 from runners import fleet, heartbeat, lifecycle, pools, registration
 from runners.errors import InvalidRequest, Quiesced
 from runners.models import Event, Runner
+from runners.pool_picture import Rules
 from runners.states import RunnerState
 from tests.domain.messages import POLICY, report
 from tests.factories import (
@@ -24,6 +25,7 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+RULES = Rules()
 RUNNERS = Path(lifecycle.__file__).resolve().parent
 ELSEWHERE = {"agent", "simulator", "migrations", "github"}
 
@@ -108,7 +110,7 @@ def test_pools_start_nothing_and_their_decision_says_why(ada):
     PoolFactory(min_idle=2)
     quiesce(ada)
 
-    done = pools.top_up(now=NOW, by=ada)
+    done = pools.scale(RULES, now=NOW, by=ada)
 
     (decision,) = done.plan.decisions
     assert (decision.start, done.started) == (0, ())

@@ -10,6 +10,7 @@ from runners.audit import Actor
 from runners.errors import StaleState
 from runners.failure import Cause
 from runners.models import Event, Host, Lease, Pool, Runner, RunnerPackage
+from runners.pool_picture import Rules
 from runners.states import DisplayState, HostState, RunnerState
 from tests.domain.messages import POLICY, report, slot
 from tests.factories import (
@@ -22,6 +23,7 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+RULES = Rules()
 
 BY = Actor.system("recovery")
 SECOND = timedelta(seconds=1)
@@ -225,11 +227,11 @@ def test_pool_waits_for_a_newer_version_too(roomy):
     runner = RunnerFactory(host=roomy, pool=pool, scope=pool.scope)
     fail(runner, Cause.DEPRECATED)
     now = NOW + timedelta(hours=1)
-    old = pools.top_up(now=now, by=BY)
+    old = pools.scale(RULES, now=now, by=BY)
     RunnerPackage.objects.filter(pk=package.pk).update(version="2.337.0")
 
     assert (old.started, "2.336.0" in old.plan.decisions[0].why) == ((), True)
-    assert len(pools.top_up(now=now, by=BY).started) == 1
+    assert len(pools.scale(RULES, now=now, by=BY).started) == 1
 
 
 @pytest.mark.parametrize(
@@ -305,13 +307,13 @@ def test_pool_that_fails_on_two_hosts_is_quarantined_until_released(roomy, ada):
     pool = failed_pool(hosts)
     late = NOW + timedelta(days=1)
 
-    held = pools.top_up(now=late, by=BY)
+    held = pools.scale(RULES, now=late, by=BY)
     recovery.release_pool(pool, by=ada, reason="Image mended", now=late)
 
     assert pool.quarantined_at == NOW
     assert (held.started, "quarantined" in held.plan.decisions[0].why) == ((), True)
     assert Event.objects.filter(action="pool.quarantine").count() == 1
-    assert len(pools.top_up(now=late, by=BY).started) == 1
+    assert len(pools.scale(RULES, now=late, by=BY).started) == 1
 
 
 def test_pool_that_fails_on_its_only_host_is_quarantined():

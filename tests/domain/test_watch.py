@@ -179,7 +179,7 @@ def test_a_look_costs_the_same_however_many_pools(db, django_assert_num_queries,
     RunnerFactory(pool=pools[0], scope=scope)
     look()
 
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(12):
         look(30)
 
 

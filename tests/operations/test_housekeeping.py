@@ -11,6 +11,10 @@ from runners.management.commands.setup_schedules import SCHEDULES
 pytestmark = pytest.mark.django_db
 
 
+def keep_house(now):
+    return housekeeping.keep_house(decisions_kept=timedelta(days=7), now=now)
+
+
 def failed_task(name: str, stopped) -> None:
     Task.objects.create(
         id=name, name=name, func="x", started=stopped, stopped=stopped, success=False
@@ -21,7 +25,7 @@ def test_sessions_go_when_they_have_ended(now):
     for name, seconds in (("old", -1), ("new", 1)):
         Session.objects.create(session_key=name, expire_date=now + timedelta(seconds=seconds))
 
-    housekeeping.keep_house(now)
+    keep_house(now)
 
     assert [session.session_key for session in Session.objects.all()] == ["new"]
 
@@ -30,7 +34,7 @@ def test_failed_tasks_go_after_two_weeks(now):
     failed_task("old", now - timedelta(days=15))
     failed_task("new", now - timedelta(days=13))
 
-    housekeeping.keep_house(now)
+    keep_house(now)
 
     assert [task.name for task in Task.objects.all()] == ["new"]
 
@@ -38,7 +42,7 @@ def test_failed_tasks_go_after_two_weeks(now):
 def test_what_was_deleted_is_counted(now):
     failed_task("old", now - timedelta(days=15))
 
-    assert housekeeping.keep_house(now) == "0 sessions, 1 failed tasks and 0 deliveries deleted"
+    assert keep_house(now) == "0 sessions, 1 failed tasks, 0 deliveries and 0 decisions deleted"
 
 
 def test_schedules_are_the_same_however_often_they_are_set_up():

@@ -85,7 +85,9 @@ def test_runners_are_counted_by_what_they_are_worth(viewer):
 
 
 def test_a_pool_page_says_its_policy_in_sentences(viewer):
-    pool = PoolFactory(min_idle=2, max_runners=8, site="eu", needs_gpu=True, architecture="arm64")
+    pool = PoolFactory(
+        min_idle=2, max_runners=8, sites=["eu"], needs_gpu=True, architecture="arm64"
+    )
 
     text = parse(viewer.get(pool.get_absolute_url()).content).by_id("pool-page").text
 
@@ -113,7 +115,7 @@ def test_a_pool_is_created(admin):
     scope = ScopeFactory()
 
     response = admin.post(
-        NEW, policy(scope, architecture="x64", site="eu", needs_gpu="on", owner="platform")
+        NEW, policy(scope, architecture="x64", sites="eu", needs_gpu="on", owner="platform")
     )
 
     pool = Pool.objects.get()

@@ -314,5 +314,5 @@ def test_the_form_costs_the_same_however_big_the_fleet(operator, django_assert_n
         RunnerFactory(host=HostFactory(), scope=scope)
         PoolFactory(scope=scope, name=f"pool-{number}")
 
-    with django_assert_num_queries(17):
+    with django_assert_num_queries(20):
         operator.get(URL)

@@ -245,7 +245,7 @@ def _two_workers(world: World) -> bool:
     def other() -> None:
         if world.in_transaction():
             return
-        for task in ("top_up_pools", "sweep_hosts"):
+        for task in ("scale_pools", "sweep_hosts"):
             server.run_now(f"runners.tasks.{task}")
         for pk in Scope.objects.values_list("pk", flat=True):
             server.run_now("runners.tasks.reconcile_scope", pk)

@@ -72,7 +72,7 @@ class Command(BaseCommand):
                 host=cli.find_host(host) if host else None,
                 count=count,
                 ephemeral=order.ephemeral and not persistent,
-                site=site or order.site,
+                sites=(site,) if site else order.sites,
                 architecture=architecture or order.architecture,
                 needs_gpu=order.needs_gpu or gpu,
             )
