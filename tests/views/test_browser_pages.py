@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from importlib.resources import files
 
 import pytest
 from django.urls import reverse
@@ -94,6 +95,7 @@ def a_full_fleet() -> list[str]:
     pool = PoolFactory(name="linux-x64-with-a-long-name", scope=scope, labels=[LONG, "linux"])
     host = HostFactory(name="forge-with-quite-a-long-name", slots=12, posing=True, gpu=True)
     runner = RunnerFactory(host=host, pool=pool, scope=scope, busy=True, job_name=LONG)
+    kept = RunnerFactory(host=host, slot=2, scope=scope, ephemeral=False)
     HostFactory(name="silent", offline=True)
     job = JobFactory(name=LONG, repository=f"acme/{LONG}", scope=scope, labels=[LONG, "linux"])
     DriftFactory(name=LONG, scope=scope, host=host, observed=LONG, github=LONG)
@@ -109,7 +111,12 @@ def a_full_fleet() -> list[str]:
         )
     audit.record(runner, "runner.failed", by=Actor.system(LONG), at=NOW, reason=f"{LONG} " * 4)
     return [
+        "/",
         "/setup/",
+        "/runners/",
+        runner.get_absolute_url(),
+        f"{runner.get_absolute_url()}deregister/",
+        f"{kept.get_absolute_url()}labels/",
         "/hosts/",
         "/hosts/new/",
         host.get_absolute_url(),
@@ -136,20 +143,6 @@ def a_full_fleet() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("width", [320, 390, 1440])
-def test_no_page_scrolls_sideways(open_page, width):
-    addresses = a_full_fleet()
-    page = open_page("/hosts/", width=width)
-
-    wide = []
-    for address in addresses:
-        page.goto(address)
-        if page.evaluate("document.documentElement.scrollWidth") > width:
-            wide.append(address)
-
-    assert wide == []
-
-
 UNNAMED = """() => [...document.querySelectorAll(
     'input:not([type=hidden]), select, textarea, button, a[href], summary')]
   .filter((control) => control.checkVisibility())
@@ -162,20 +155,111 @@ DOUBLE_IDS = """() => {
 }"""
 
 
-def test_every_page_has_one_heading_and_names_its_controls(open_page):
+WIDTHS = (1440, 390, 320)
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+EVERY_RULE = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+RULES_OF_SIZE_AND_THEME = ["color-contrast", "target-size"]
+RUN_AXE = """async (rules) => {
+  await document.fonts.ready;
+  // A colour on its way to the other theme is nobody's contrast
+  const onTheirWay = document.getAnimations().filter((each) => each instanceof CSSTransition);
+  await Promise.allSettled(onTheirWay.map((each) => each.finished));
+  const found = await axe.run(document, {runOnly: rules, resultTypes: ["violations"]});
+  return found.violations.map(({id, nodes}) => `${id}: ${nodes[0].html.slice(0, 200)}`);
+}"""
+
+
+def what_axe_finds(page: Page, rules: list[str] = EVERY_RULE) -> list[str]:
+    """The violations of WCAG 2.2 AA and of good practice, each with the first thing that has it."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    found: list[str] = page.evaluate(RUN_AXE, rules)
+    return found
+
+
+def what_is_wrong(page: Page) -> list[str]:
+    """Everything that keeps the open page from somebody: wide and light, narrow and dark."""
+    page.emulate_media(color_scheme="light")
+    wrong = [
+        f"too wide at {width}: {sticks_out}"
+        for width in WIDTHS
+        if (sticks_out := what_sticks_out(page, width))
+    ]
+    page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    if page.locator("h1").count() != 1:
+        wrong.append("not one heading")
+    wrong += [f"no name: {control}" for control in page.evaluate(UNNAMED)]
+    wrong += [f"twice: {double}" for double in page.evaluate(DOUBLE_IDS)]
+    wrong += what_axe_finds(page)
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": WIDTHS[1], "height": 844})
+    wrong += [f"in the dark: {each}" for each in what_axe_finds(page, RULES_OF_SIZE_AND_THEME)]
+    return wrong
+
+
+STICKS_OUT = """async () => {
+  const width = document.documentElement.clientWidth;
+  await document.fonts.ready;
+  if (document.documentElement.scrollWidth <= width) return [];
+  return [...document.body.querySelectorAll('*')]
+    .filter((element) => element.getBoundingClientRect().right > width)
+    .map((element) => element.cloneNode().outerHTML.slice(0, 120));
+}"""
+
+
+def what_sticks_out(page: Page, width: int) -> list[str]:
+    """What makes a page scroll sideways, from the outside in."""
+    page.set_viewport_size({"width": width, "height": 900})
+    found: list[str] = page.evaluate(STICKS_OUT)
+    return found
+
+
+@pytest.mark.timeout(900)
+def test_every_page_is_for_everybody(open_page):
     addresses = a_full_fleet()
     page = open_page("/hosts/")
 
     found = {}
     for address in addresses:
         page.goto(address)
-        found[address] = (
-            page.locator("h1").count(),
-            page.evaluate(UNNAMED),
-            page.evaluate(DOUBLE_IDS),
-        )
+        found[address] = what_is_wrong(page)
 
-    assert found == dict.fromkeys(addresses, (1, [], []))
+    assert {address: wrong for address, wrong in found.items() if wrong} == {}
+
+
+def test_a_fleet_without_anything_is_for_everybody(open_page):
+    addresses = ["/", "/setup/", "/runners/", "/hosts/", "/pools/", "/settings/credentials/"]
+    page = open_page("/")
+
+    found = {}
+    for address in addresses:
+        page.goto(address)
+        found[address] = what_is_wrong(page)
+    page.context.clear_cookies()
+    page.goto(reverse("login"))
+    found["signed out"] = what_is_wrong(page)
+
+    assert {address: wrong for address, wrong in found.items() if wrong} == {}
+
+
+def test_dialogs_are_for_everybody(open_page):
+    runner = RunnerFactory()
+    page = open_page("/runners/")
+
+    page.get_by_role("banner").get_by_role("link", name="Provision").click()
+    expect(page.get_by_role("dialog", name="Provision runners")).to_be_visible()
+    assert what_axe_finds(page) == []
+    page.keyboard.press("Escape")
+
+    page.locator(f"#menu-{runner.pk}").click()
+    page.locator(f"#runner-{runner.pk}").get_by_role("link", name="Deregister").click()
+    expect(page.get_by_role("dialog", name="Deregister")).to_be_visible()
+    assert what_axe_finds(page) == []
+    page.keyboard.press("Escape")
+
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("dialog", name="Search")).to_be_visible()
+    assert what_axe_finds(page) == []
 
 
 # Provisioning

@@ -29,7 +29,7 @@ def overview(client):
 def test_an_empty_fleet_leads_an_admin_to_the_set_up(sign_in):
     page = overview(sign_in("admin"))
 
-    assert page.one("main").one("h3").text == "The fleet is empty"
+    assert page.one("main").one("h2").text == "The fleet is empty"
     assert page.one("main").one("a")["href"] == reverse("setup")
 
 

@@ -29,7 +29,7 @@ def names(client, query=""):
 def test_an_empty_list_offers_one_step(operator):
     page = parse(operator.get(URL).content)
 
-    assert page.by_id("runners").one("h3").text == "No runner yet"
+    assert page.by_id("runners").one("h2").text == "No runner yet"
     assert page.by_id("runners").one("a", class_="btn is-primary")["href"] == reverse(
         "runner-provision"
     )
@@ -47,7 +47,7 @@ def test_filters_that_match_nothing_can_be_cleared(viewer):
 
     page = parse(viewer.get(f"{URL}?q=nothing").content)
 
-    assert page.by_id("runners").one("h3").text == "No runner matches"
+    assert page.by_id("runners").one("h2").text == "No runner matches"
 
 
 def test_a_row_tells_state_name_host_and_doing(viewer):
