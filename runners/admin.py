@@ -23,6 +23,7 @@ from runners.audit import Actor
 from runners.models import (
     AnnouncedWindow,
     Beat,
+    CostModel,
     Credential,
     Decision,
     Delivery,
@@ -31,6 +32,7 @@ from runners.models import (
     Event,
     Fleet,
     Host,
+    HostCost,
     Job,
     JobDay,
     Label,
@@ -43,6 +45,7 @@ from runners.models import (
     PoolTarget,
     Postmortem,
     Repository,
+    RepositoryPayer,
     Runner,
     RunnerLog,
     RunnerPackage,
@@ -194,6 +197,28 @@ class JobDayAdmin(ReadOnlyAdmin):
     list_display = ("day", "kind", "key", "jobs", "failed", "billed_minutes", "late")
     list_filter = ("kind",)
     date_hierarchy = "day"
+
+
+@admin.register(CostModel)
+class CostModelAdmin(ReadOnlyAdmin):
+    """Rates."""
+
+    list_display = ("per_kwh", "charge_per_minute", "prices_dated")
+
+
+@admin.register(HostCost)
+class HostCostAdmin(ReadOnlyAdmin):
+    """What machines cost."""
+
+    list_display = ("host", "purchase", "months", "watts_idle", "watts_busy", "rack_a_month")
+
+
+@admin.register(RepositoryPayer)
+class RepositoryPayerAdmin(ReadOnlyAdmin):
+    """Who pays for repositories."""
+
+    list_display = ("name", "team", "public")
+    search_fields = ("name", "team")
 
 
 @admin.register(PoolTarget)

@@ -44,7 +44,7 @@ SECTIONS: Final = (
     Section("pool-list", "Pools", "layers", "p", ("pool-",)),
     Section("job-list", "Jobs", "square-chart-gantt", "j", ("job-",), "jobs", on_tabbar=True),
     Section("drift-list", "Drift", "activity", "d", ("drift-", "countdown-"), "drift"),
-    Section("report-targets", "Reports", "chart-column", "s", ("report-",)),
+    Section("report-month", "Reports", "chart-column", "s", ("report-",)),
     Section("event-list", "Audit log", "scroll-text", "l", ("event-",)),
     Section(
         "settings",

@@ -283,6 +283,7 @@ def _subjects(row: Row) -> Iterator[tuple[str, str]]:
     yield Kind.FLEET, ""
     yield Kind.REPOSITORY, row.repository
     yield Kind.WORKFLOW, f"{row.repository}/{row.workflow_name}"
+    yield Kind.SHARE, f"{row.architecture}|{row.pool_name}|{row.repository}"
     for kind, key in (
         (Kind.LABELS, row.label_set),
         (Kind.POOL, row.pool_name),

@@ -22,6 +22,7 @@ from runners.views import (
     pools,
     provision,
     quiesce,
+    reports,
     runners,
     scopes,
     settings,
@@ -123,6 +124,10 @@ member = [
 
 # /reports/
 report = [
+    path("", reports.report_month, name="report-month"),
+    path("prices/", reports.report_prices, name="report-prices"),
+    path("prices/hosts/<slug:name>/", reports.report_host_price, name="report-host-price"),
+    path("repositories/", reports.report_repository, name="report-repository"),
     path("history/", history.report_history, name="report-history"),
     path("targets/", targets.report_targets, name="report-targets"),
     path("targets/labels/", targets.report_target_labels, name="report-target-labels"),

@@ -1,5 +1,6 @@
 """The tables, one aggregate a file; import them from here."""
 
+from runners.models.cost import CostModel, HostCost, RepositoryPayer
 from runners.models.delivery import Delivery
 from runners.models.drift import Drift
 from runners.models.event import Event
@@ -21,6 +22,7 @@ from runners.models.token import EnrolmentCode
 __all__ = [
     "AnnouncedWindow",
     "Beat",
+    "CostModel",
     "Credential",
     "Decision",
     "Delivery",
@@ -29,6 +31,7 @@ __all__ = [
     "Event",
     "Fleet",
     "Host",
+    "HostCost",
     "HostQuerySet",
     "Job",
     "JobDay",
@@ -42,6 +45,7 @@ __all__ = [
     "PoolTarget",
     "Postmortem",
     "Repository",
+    "RepositoryPayer",
     "Runner",
     "RunnerLog",
     "RunnerPackage",

@@ -10,7 +10,8 @@ class JobDay(models.Model):
     """The jobs of one day (UTC, by when they ended) of one subject; written anew from the jobs.
 
     `kind` and `key` name the subject: a pool by its name, a set of labels by its names, a workflow
-    as repository/workflow, a build as that and its architecture. Lengths are histograms
+    as repository/workflow, a build as that and its architecture, a share as
+    architecture|pool|repository, which costs are told apart by. Lengths are histograms
     (`runners.histograms`), so that days add up and still answer percentiles.
     """
 
@@ -23,6 +24,7 @@ class JobDay(models.Model):
         BUILD = "build", "Workflow and architecture"
         HOST = "host", "Host"
         SITE = "site", "Site"
+        SHARE = "share", "Architecture, pool and repository"
 
     kind = models.CharField(max_length=12, choices=Kind.choices)
     key = models.CharField(max_length=520)
@@ -66,6 +68,7 @@ class JobDay(models.Model):
                         "build",
                         "host",
                         "site",
+                        "share",
                     ]
                 ),
                 name="job_day_kind_known",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from typing import Final, Protocol, TypedDict
@@ -220,6 +221,17 @@ def _three_digits(value: float, unit: str) -> str:
 def number(count: int) -> str:
     """Return a count with its thousands apart: 3,118."""
     return f"{count:,}"
+
+
+@register.filter
+def money(amount: Decimal | None, currency: str) -> str:
+    """Return an amount of money with two decimals: $4,812.56, 3.10 EUR."""
+    if amount is None:
+        return "—"
+    rounded = round(amount, 2)
+    sign = "\u2212" if rounded < 0 else ""
+    shown = f"{abs(rounded):,.2f}"
+    return f"{sign}${shown}" if currency == "USD" else f"{sign}{shown} {currency}"
 
 
 @register.filter

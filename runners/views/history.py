@@ -28,8 +28,8 @@ PERIODS: Final = (1, 7, 30, 90)
 DEFAULT_DAYS: Final = 30
 _TABLE: Final = "reports/_history.html"
 _PERCENTILES: Final = (50, 95, 99)
-# The whole fleet is the line above; a build is only a total
-KINDS: Final = [kind for kind in JobDay.Kind if kind != JobDay.Kind.FLEET]
+# The whole fleet is the line above; shares are for costs
+KINDS: Final = [kind for kind in JobDay.Kind if kind not in (JobDay.Kind.FLEET, JobDay.Kind.SHARE)]
 SORTS: Final[dict[str, tuple[str, Callable[[Totals], float]]]] = {
     "time": ("Machine time", lambda row: row.run_seconds),
     "jobs": ("Jobs", lambda row: row.jobs),

@@ -209,6 +209,7 @@ def test_arithmetic_knows_neither_tables_nor_clocks():
         "runners.mismatches",
         "runners.histograms",
         "runners.targets",
+        "runners.costs",
     )
     words = (*VOCABULARIES, "runners.github.types")
     clocks = ("time", "django")

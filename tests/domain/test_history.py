@@ -129,6 +129,7 @@ def test_a_day_counts_by_every_subject():
         ("build", "acme/web/CI · x64"),
         ("host", "forge-01"),
         ("site", "eu"),
+        ("share", "x64|linux-x64|acme/web"),
     }
 
 

@@ -82,7 +82,7 @@ def test_a_period_is_chosen(viewer, days, count):
     assert len(lines(viewer, days=days)) == count
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind != Kind.FLEET])
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in (Kind.FLEET, Kind.SHARE)])
 def test_every_kind_of_subject_can_be_asked_for(viewer, kind):
     day(kind=kind, key="one")
 
