@@ -33,9 +33,9 @@ class Machine:
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "PYTHONPATH": str(AGENT_FOLDER),
-            "GITHUB_TOKEN": "ghp_canary" + "x" * 30,
-            "RUNNER_SECRET_TOKEN": "canary-runner-secret",
-            "AWS_SECRET_ACCESS_KEY": "canary-aws",
+            "GITHUB_TOKEN": "ghp_agent-canary" + "x" * 30,
+            "RUNNER_SECRET_TOKEN": "agent-canary-runner",
+            "AWS_SECRET_ACCESS_KEY": "agent-canary-aws",
             # So that a coverage run can follow into the agents.
             **{name: value for name, value in os.environ.items() if name.startswith("COV")},
         }

@@ -208,7 +208,7 @@ def test_job_sees_nothing_of_the_agent(
     assert job.conclusion == "success"
     text = seen.read_bytes().replace(b"\0", b"\n").decode("utf-8", errors="replace")
     assert "FLEET_SLOT=" in text
-    for secret in (TOKEN, CODE, "canary", fleet.url, "FLEET_ENROLMENT_CODE", "PYTHONPATH"):
+    for secret in (TOKEN, CODE, "agent-canary", fleet.url, "FLEET_ENROLMENT_CODE", "PYTHONPATH"):
         assert secret not in text, secret
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import psutil
@@ -147,11 +147,12 @@ class Machine:
     def agents(self) -> list[psutil.Process]:
         """The agent's own process."""
         state = str(self.fleet.state_folder(self.name))
-        return [
-            process
-            for process in self.first_process.children()
-            if "fleet_agent" in process.cmdline() and state in process.cmdline()
-        ]
+        found = []
+        for process in self.first_process.children():
+            with suppress(psutil.Error):
+                if "fleet_agent" in process.cmdline() and state in process.cmdline():
+                    found.append(process)
+        return found
 
 
 @contextmanager

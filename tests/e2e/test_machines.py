@@ -127,9 +127,5 @@ def nothing_is_left_over(fleet: Fleet) -> bool:
         "SELECT host_id, slot, count(*) FROM runners_runner WHERE slot IS NOT NULL "
         "GROUP BY host_id, slot HAVING count(*) > 1"
     )
-    listeners = [
-        process
-        for process in fleet.processes_with(str(fleet.folder))
-        if any("Runner.Listener" in part for part in process.cmdline())
-    ]
+    listeners = fleet.processes_with(str(fleet.folder), running="Runner.Listener")
     return names == there and held == [] and len(listeners) == len(names)

@@ -89,12 +89,7 @@ def online_at_github(fleet: Fleet) -> int:
 
 
 def listeners(fleet: Fleet, host: str):
-    folder = str(fleet.state_folder(host))
-    return [
-        process
-        for process in fleet.processes_with("Runner.")
-        if folder in " ".join(process.cmdline())
-    ]
+    return fleet.processes_with(str(fleet.state_folder(host)), running="Runner.")
 
 
 def leftovers(fleet: Fleet, host: str) -> list[str]:
