@@ -3,6 +3,7 @@ retire."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,6 +27,7 @@ from runners.models import EnrolmentCode, Event, Host, Runner
 from runners.states import RunnerState
 
 SLOTS_LIMIT = 256
+SITE_LIMIT = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +275,40 @@ def set_slots(host: Host, slots: int, *, by: Actor, reason: str, now: datetime) 
         )
     host.slots = slots
     return event
+
+
+def set_place(
+    host: Host,
+    *,
+    site: str,
+    labels: Iterable[str] | None = None,
+    by: Actor,
+    reason: str,
+    now: datetime,
+) -> Event | None:
+    """Say where the host stands and what it is called by pools; None when nothing changed.
+
+    `labels` None leaves them. Runners that are there stay; new ones follow it.
+    """
+    if len(site) > SITE_LIMIT:
+        raise InvalidRequest(f"A site has at most {SITE_LIMIT} characters.")
+    names = sorted(label.name for label in host.labels.all())
+    wanted = names if labels is None else lifecycle.clean_labels(labels) if labels else []
+    was, became = _place_words(host.site, names), _place_words(site, wanted)
+    if was.lower() == became.lower():
+        return None
+    with transaction.atomic():
+        Host.objects.filter(pk=host.pk).update(site=site)
+        host.labels.set(lifecycle.get_labels(wanted))
+        event = audit.record(
+            host, "host.place", by=by, at=now, was=was, became=became, reason=reason
+        )
+    host.site = site
+    return event
+
+
+def _place_words(site: str, labels: Iterable[str]) -> str:
+    return ", ".join([site or "no site", *sorted(labels)])
 
 
 def ask_token_rotation(host: Host, *, by: Actor, now: datetime) -> Event:

@@ -18,7 +18,8 @@ from runners.audit import Actor
 from runners.errors import FleetError, IllegalTransition, InvalidRequest, StaleState
 from runners.models import Event, Host, Pool, Runner
 from runners.pool_picture import Rules
-from runners.scaling import Plan, PoolDecision, Start, Stop
+from runners.scaling import Plan, PoolDecision, Start, Stop, limits_at
+from runners.states import RunnerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,28 @@ def order_for(pool: Pool, *, host: Host | None = None, count: int = 1) -> lifecy
         emulation=policy.emulation,
         size=pool_policy.size_of(policy),
     )
+
+
+def start_now(pool: Pool, *, by: Actor, reason: str, now: datetime, count: int = 1) -> list[Runner]:
+    """Start runners because a person wants them now, whatever waits; the maximum still holds.
+
+    Raises InvalidRequest above the maximum, and what `lifecycle.provision` raises. A runner that
+    nobody uses leaves again after the pool's idle timeout.
+    """
+    with transaction.atomic():
+        # Who asks at the same moment waits here, and counts these
+        Pool.objects.select_for_update().filter(pk=pool.pk).first()
+        most = limits_at(
+            pool_policy.scaling_policy(pool_policy.policy_of(pool), start_deadline_seconds=0), now
+        ).max_runners
+        live = Runner.objects.live().filter(pool=pool).exclude(state=RunnerState.REMOVING).count()
+        if live + count > most:
+            raise InvalidRequest(
+                f"{pool.name} has {live} of the {most} runners it may have now. Raise its maximum, "
+                "or wait until some have left."
+            )
+        why = reason or f"Asked for by {by.name}"
+        return lifecycle.provision(order_for(pool, count=count), by=by, reason=why, now=now)
 
 
 def pause(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
@@ -28,7 +28,7 @@ from runners.github.errors import (
     RunnerBusy,
 )
 from runners.github.types import Runner as GitHubRunner
-from runners.models import Runner, RunnerPackage, Scope
+from runners.models import Pool, Runner, RunnerPackage, Scope
 from runners.reconcile_plan import Deletion, Move, Step, plan
 from runners.reconcile_view import Conditions, Deadlines, OurRunner
 from runners.registry import RunnerRegistry, path_of
@@ -129,6 +129,11 @@ def _views(scope: Scope, rows: Sequence[Runner]) -> list[OurRunner]:
     ).values_list("runner_id", "label__name")
     for runner_id, label in pairs:
         labels[runner_id].add(label)
+    own = Pool.objects.filter(scope=scope, start_deadline_seconds__isnull=False)
+    deadlines: dict[int | None, timedelta] = {
+        pool_id: timedelta(seconds=seconds or 0)
+        for pool_id, seconds in own.values_list("pk", "start_deadline_seconds")
+    }
     return [
         OurRunner(
             pk=row.pk,
@@ -157,6 +162,7 @@ def _views(scope: Scope, rows: Sequence[Runner]) -> list[OurRunner]:
             host_architecture=row.host.architecture,
             host_silent_at=row.host.offline_after,
             host_retired=row.host.retired_at is not None,
+            start_deadline=deadlines.get(row.pool_id),
         )
         for row in rows
     ]

@@ -217,12 +217,13 @@ def _of_provisioning(runner: OurRunner, seen: Conditions) -> Move | None:
     if runner.phase == Phase.BUSY or (seen.quiesced and runner.phase == Phase.UNSEEN):
         return None
     begun_at = max(filter(None, (runner.state_changed_at, seen.back_at)))
-    if seen.now < begun_at + seen.deadlines.start:
+    allowed = runner.start_deadline or seen.deadlines.start
+    if seen.now < begun_at + allowed:
         return None
     return Move(
         runner.pk,
         Step.FAIL,
-        reason=f"Not online at GitHub within {int(seen.deadlines.start.total_seconds())} s; the "
+        reason=f"Not online at GitHub within {int(allowed.total_seconds())} s; the "
         f"host last said: {runner.phase.label.lower()}.",
         cause=Cause.START_DEADLINE,
     )

@@ -45,7 +45,10 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class OurRunner:
-    """One runner of ours, with the three columns and what is needed of its host."""
+    """One runner of ours, with the three columns and what is needed of its host.
+
+    `start_deadline`: its pool's own, None for the installation's.
+    """
 
     pk: int
     name: str
@@ -73,6 +76,7 @@ class OurRunner:
     host_architecture: str
     host_silent_at: datetime | None
     host_retired: bool
+    start_deadline: timedelta | None = None
 
     def host_silent(self, now: datetime) -> bool:
         """Whether what the host said last is no longer known."""

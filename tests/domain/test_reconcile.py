@@ -395,5 +395,5 @@ def test_failed_runner_that_is_done_with_is_not_looked_at_again(github, django_a
 
     fleet.get()
     # Our rows (none), the fleet's, packages, labels, the scope's, and drift to note and to mend
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         run_pass(scope, github)

@@ -194,7 +194,7 @@ def test_pass_in_which_nothing_changes_costs_the_same_for_few_and_many(
 
     # Our rows with their hosts, the fleet's, packages, labels, the scope's, drift to note and to
     # mend
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         run_pass(scope, github)
 
     assert github.calls == ["list_self_hosted_runners"]
