@@ -7,10 +7,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypedDict
 
 from runners.errors import InvalidRequest
 from runners.failure import Cause
-from runners.host_facts import Facts, parse_facts
+from runners.host_facts import GPUS_LIMIT, TEXT_LIMIT, VERDICTS, Facts, parse_facts
 from runners.states import Phase
 from runners.untrusted import LARGEST_INTEGER, clean, integer, moment, number, text
 
@@ -56,6 +57,15 @@ class ProtocolTooOld(InvalidRequest):
     """The agent speaks a protocol we no longer understand: it must be upgraded."""
 
 
+class GpuReading(TypedDict):
+    """How one GPU is doing; `id` is its uuid, or `pci:` and its place. None: it does not tell."""
+
+    id: str
+    temperature_celsius: float | None
+    busy_percent: float | None
+    memory_used_bytes: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class SampleReport:
     """One measurement; bytes and percent."""
@@ -67,6 +77,9 @@ class SampleReport:
     network_sent_bytes: int | None
     network_received_bytes: int | None
     temperature_celsius: float | None
+    gpu_readings: tuple[GpuReading, ...] = ()
+    github_p95_ms: float | None = None
+    github_verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +315,9 @@ def _entry(item: object) -> JournalEntry:
 
 def parse_sample(item: Mapping[str, object]) -> SampleReport:
     """Read the SAMPLE object of a heartbeat; what is not a number reads as nothing used."""
+    github = item.get("github")
+    github = github if isinstance(github, dict) else {}
+    readings = item.get("gpus")
     return SampleReport(
         cpu_percent=number(item, "cpu_percent") or 0.0,
         memory_used_bytes=integer(item, "memory_used_bytes") or 0,
@@ -310,6 +326,18 @@ def parse_sample(item: Mapping[str, object]) -> SampleReport:
         network_sent_bytes=integer(item, "network_sent_bytes"),
         network_received_bytes=integer(item, "network_received_bytes"),
         temperature_celsius=number(item, "temperature_celsius"),
+        gpu_readings=tuple(
+            GpuReading(
+                id=text(one, "id", TEXT_LIMIT),
+                temperature_celsius=number(one, "temperature_celsius"),
+                busy_percent=number(one, "busy_percent"),
+                memory_used_bytes=integer(one, "memory_used_bytes"),
+            )
+            for one in (readings if isinstance(readings, list) else [])[:GPUS_LIMIT]
+            if isinstance(one, dict)
+        ),
+        github_p95_ms=number(github, "p95_ms"),
+        github_verdict=str(github["verdict"]) if github.get("verdict") in VERDICTS else "",
     )
 
 

@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.db.models import F, Q
 
-from runners import audit, conclusions, fleet, leftovers, tokens
+from runners import audit, conclusions, fleet, gpus, leftovers, tokens
 from runners.agent_messages import (
     Report,
     SampleReport,
@@ -26,7 +27,7 @@ from runners.agent_messages import (
 from runners.audit import Actor
 from runners.errors import Gone, NotPermitted
 from runners.host_facts import apply_facts
-from runners.models import Event, Host, Runner, RunnerPackage, Sample
+from runners.models import Event, Host, Runner, RunnerPackage, Sample, Scope
 from runners.states import PROCESS_ENDED, GitHubStatus, Phase, RunnerState
 
 
@@ -65,12 +66,14 @@ class WantedRunner:
     ephemeral: bool
     work_folder: str
     package: Package | None
+    gpu: str = ""
+    emulates: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the agent is told; `token` only while a rotation is in progress, `clean` names the
-    leftovers to be thrown away."""
+    leftovers to be thrown away, `github_url` is told with the facts."""
 
     version: int
     journal_seq: int
@@ -79,6 +82,7 @@ class Answer:
     wanted: tuple[WantedRunner, ...]
     token: str = ""
     clean: tuple[str, ...] = ()
+    github_url: str = ""
 
 
 def quick(
@@ -140,6 +144,9 @@ def receive(host: Host, token: str, report: Report, *, policy: Policy, now: date
     runners = list(Runner.objects.for_host(host.pk).order_by("slot"))
     _update_host(host, token, report, policy=policy, now=now)
     seen = {runner.pk: runner for runner in runners}
+    if report.facts is not None:
+        gpus.drain_without(host, runners, now=now)
+        gpus.drain_untrue(host, runners, now=now)
     for slot in report.slots:
         runner = seen.get(slot.runner_id)
         if runner is not None:
@@ -166,7 +173,19 @@ def receive(host: Host, token: str, report: Report, *, policy: Policy, now: date
         + strays,
         token=new_token,
         clean=leftovers.told_to_clean(host),
+        github_url=_github_url(runners) if report.facts is not None else "",
     )
+
+
+def _github_url(runners: list[Runner]) -> str:
+    """Where the host's runners find GitHub: something small there, and not of the API, whose budget
+    the jobs on the same address need."""
+    scopes = Scope.objects.filter(pk__in={runner.scope_id for runner in runners})
+    scope = (scopes.first() if runners else None) or Scope.objects.first()
+    if scope is None:
+        return ""
+    parts = urlsplit(scope.web_url)
+    return f"{parts.scheme}://{parts.netloc}/robots.txt"
 
 
 def _note_quiet(host: Host, report: Report) -> None:
@@ -185,7 +204,9 @@ def _update_host(host: Host, token: str, report: Report, *, policy: Policy, now:
     if report.agent_version != host.agent_version:
         changed["agent_version"] = report.agent_version
     if report.facts is not None:
+        had = host.gpu_devices
         names = apply_facts(host, report.facts)
+        gpus.note_lost(host, had, now=now)
         changed |= {name: getattr(host, name) for name in names}
     if report.sample is not None:
         changed |= _sample_columns(report.sample)
@@ -239,6 +260,9 @@ def _sample_columns(sample: SampleReport | None) -> dict[str, object]:
         "memory_used_bytes": sample.memory_used_bytes,
         "disk_used_bytes": sample.disk_used_bytes,
         "temperature_celsius": sample.temperature_celsius,
+        "gpu_readings": list(sample.gpu_readings),
+        "github_p95_ms": sample.github_p95_ms,
+        "github_verdict": sample.github_verdict,
     }
 
 
@@ -377,6 +401,8 @@ def _wanted(runner: Runner, packages: dict[int, Package]) -> WantedRunner:
         ephemeral=runner.ephemeral,
         work_folder=runner.work_folder,
         package=packages.get(runner.scope_id) if _needs_package(runner) else None,
+        gpu=runner.gpu,
+        emulates=runner.emulates,
     )
 
 

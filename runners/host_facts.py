@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from runners.models import Host
 from runners.untrusted import LARGEST_INTEGER, integer, number, text
@@ -13,15 +14,55 @@ from runners.untrusted import LARGEST_INTEGER, integer, number, text
 TEXT_LIMIT = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """One graphics or compute device as its vendor's tool names it."""
+GPU_STATES = ("ok", "no-driver", "lost")
+VERDICTS = ("good", "fair", "poor", "unknown")
+GPUS_LIMIT = 64
+MIG_LIMIT = 16
+CHECKS_LIMIT = 40
+EMULATIONS_LIMIT = 10
+
+
+class Mig(TypedDict):
+    """One instance of a GPU that is divided in hardware."""
+
+    uuid: str
+    profile: str
+
+
+class Gpu(TypedDict):
+    """One graphics or compute device as its driver tells of it; `state` is one of GPU_STATES.
+
+    `integrated` are a processor's own graphics. `ecc_errors` are uncorrected ones, None when they
+    are not counted.
+    """
 
     vendor: str
     model: str
     memory_bytes: int | None
     driver: str
     uuid: str
+    pci: str
+    integrated: bool
+    state: str
+    reason: str
+    ecc_errors: int | None
+    mig: list[Mig]
+
+
+class Check(TypedDict):
+    """One thing the agent checked of its host; `verdict` is one of VERDICTS."""
+
+    key: str
+    verdict: str
+    words: str
+    fix: str
+
+
+class Emulation(TypedDict):
+    """An architecture whose programs the host can emulate; `slowdown` None when not measured."""
+
+    architecture: str
+    slowdown: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +84,9 @@ class Facts:
     gpus: tuple[Gpu, ...] = field(default=())
     gpu_source: str = ""
     clock_skew_seconds: float | None = None
+    cpu_topology: str = ""
+    checks: tuple[Check, ...] = field(default=())
+    emulations: tuple[Emulation, ...] = field(default=())
 
 
 def parse_facts(data: Mapping[str, object]) -> Facts:
@@ -64,6 +108,9 @@ def parse_facts(data: Mapping[str, object]) -> Facts:
         gpus=_gpus(data.get("gpus")),
         gpu_source=text(data, "gpu_source", 200),
         clock_skew_seconds=number(data, "clock_skew_seconds"),
+        cpu_topology=text(data, "cpu_topology", TEXT_LIMIT),
+        checks=_checks(data.get("checks")),
+        emulations=_emulations(data.get("emulations")),
     )
 
 
@@ -84,35 +131,61 @@ def apply_facts(host: Host, facts: Facts) -> list[str]:
         "boot_id",
         "gpu_source",
         "clock_skew_seconds",
+        "cpu_topology",
     )
     for name in plain:
         setattr(host, name, getattr(facts, name))
-    host.gpus = [
-        {
-            "vendor": gpu.vendor,
-            "model": gpu.model,
-            "memory_bytes": gpu.memory_bytes,
-            "driver": gpu.driver,
-            "uuid": gpu.uuid,
-        }
-        for gpu in facts.gpus
-    ]
-    canonical = json.dumps([getattr(facts, name) for name in plain] + [host.gpus], default=str)
-    host.facts_digest = hashlib.sha256(canonical.encode()).hexdigest()
-    return [*plain, "gpus", "facts_digest"]
+    lists = ("gpus", "checks", "emulations")
+    for name in lists:
+        setattr(host, name, list(getattr(facts, name)))
+    told = [getattr(facts, name) for name in (*plain, *lists)]
+    host.facts_digest = hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
+    return [*plain, *lists, "facts_digest"]
+
+
+def _objects(value: object, limit: int) -> list[Mapping[str, object]]:
+    items = value if isinstance(value, list) else []
+    return [item for item in items[:limit] if isinstance(item, dict)]
 
 
 def _gpus(value: object) -> tuple[Gpu, ...]:
-    if not isinstance(value, list):
-        return ()
+    return tuple(_gpu(item) for item in _objects(value, GPUS_LIMIT))
+
+
+def _gpu(item: Mapping[str, object]) -> Gpu:
+    state = item.get("state", "ok")  # older agents name only cards that work
+    return Gpu(
+        vendor=text(item, "vendor", 20),
+        model=text(item, "model", TEXT_LIMIT),
+        memory_bytes=integer(item, "memory_bytes"),
+        driver=text(item, "driver", 40),
+        uuid=text(item, "uuid", TEXT_LIMIT),
+        pci=text(item, "pci", 20),
+        integrated=item.get("kind") == "integrated",
+        state=str(state) if state in GPU_STATES else "no-driver",
+        reason=text(item, "reason", 200),
+        ecc_errors=integer(item, "ecc_errors"),
+        mig=[
+            Mig(uuid=text(one, "uuid", TEXT_LIMIT), profile=text(one, "profile", 40))
+            for one in _objects(item.get("mig"), MIG_LIMIT)
+        ],
+    )
+
+
+def _checks(value: object) -> tuple[Check, ...]:
     return tuple(
-        Gpu(
-            vendor=text(item, "vendor", 20),
-            model=text(item, "model", TEXT_LIMIT),
-            memory_bytes=integer(item, "memory_bytes"),
-            driver=text(item, "driver", 40),
-            uuid=text(item, "uuid", TEXT_LIMIT),
+        Check(
+            key=text(item, "key", 40),
+            verdict=str(item["verdict"]) if item.get("verdict") in VERDICTS else "unknown",
+            words=text(item, "words", 200),
+            fix=text(item, "fix", 200),
         )
-        for item in value[:64]
-        if isinstance(item, dict)
+        for item in _objects(value, CHECKS_LIMIT)
+    )
+
+
+def _emulations(value: object) -> tuple[Emulation, ...]:
+    return tuple(
+        Emulation(architecture=text(item, "architecture", 20), slowdown=number(item, "slowdown"))
+        for item in _objects(value, EMULATIONS_LIMIT)
     )

@@ -17,7 +17,15 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django_q.tasks import async_task
 
-from runners import audit, crashes, fleet, losses, placement, postmortems
+from runners import (
+    audit,
+    crashes,
+    fleet,
+    hardware_labels,
+    losses,
+    placement,
+    postmortems,
+)
 from runners.audit import Actor
 from runners.errors import IllegalTransition, InvalidRequest, NoCapacity, StaleState
 from runners.failure import NOTHING_TOLD, Cause, End
@@ -30,6 +38,7 @@ NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{NAME_LIMIT}}}")
 LABEL_LIMIT = 256
 LABELS_LIMIT = 100
 COUNT_LIMIT = 100
+GITHUB_ARCHITECTURES = ("x64", "arm64", "arm")
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -118,6 +127,8 @@ def provision(order: Order, *, by: Actor, reason: str, now: datetime) -> list[Ru
         label_rows = get_labels(labels)
         runners = []
         taken = placement.free_slots(replace(order, labels=labels).need, count=order.count, now=now)
+        for host in {host.pk: host for host, _ in taken}.values():
+            _require_package(order.scope, host)
         for host, slot in taken:
             runners.append(_create(order, host, slot, label_rows, by=by, reason=reason, now=now))
         for host_id in sorted({host.pk for host, _ in taken}):
@@ -135,6 +146,7 @@ def _create(
     reason: str,
     now: datetime,
 ) -> Runner:
+    gpu, gpu_place = _gpu_for(order, host)
     runner = Runner(
         name=runner_name(order.name_pattern, host=host, pool=order.pool),
         scope=order.scope,
@@ -142,6 +154,9 @@ def _create(
         pool=order.pool,
         slot=slot,
         ephemeral=order.ephemeral,
+        gpu=gpu,
+        gpu_place=gpu_place,
+        emulates=hardware_labels.emulated_architecture(order.labels),
         runner_group_id=order.runner_group_id or order.scope.runner_group_id,
         runner_group_name=order.runner_group_name or order.scope.runner_group_name,
         state=RunnerState.PROVISIONING,
@@ -158,7 +173,7 @@ def _create(
         if order.replaces and Runner.objects.filter(replaces=order.replaces).exists():
             raise StaleState(f"{order.replaces.name} was replaced a moment ago.") from error
         raise NoCapacity(
-            f"Slot {slot} on {host.name} was taken a moment ago. Try again."
+            f"Slot {slot} on {host.name}, or its GPU, was taken a moment ago. Try again."
         ) from error
     runner.labels.set(labels)
     audit.record(
@@ -176,6 +191,31 @@ def _create(
         },
     )
     return runner
+
+
+def _gpu_for(order: Order, host: Host) -> tuple[str, int]:
+    """The GPU of a new runner and its place there; ("", 0) for one that needs none."""
+    if not placement.wants_gpu(order.need):
+        return "", 0
+    # Two that choose at once would both find the same GPU free; the constraint only stops those
+    # that take it alone
+    Host.objects.select_for_update().filter(pk=host.pk).first()
+    return placement.free_gpu(host, shares=order.pool.runners_per_gpu if order.pool else 1)
+
+
+def _require_package(scope: Scope, host: Host) -> None:
+    """Refuse a host whose architecture GitHub makes no runner for, unless somebody gave one.
+
+    Raises InvalidRequest. Never another architecture's: it would not even start.
+    """
+    if host.architecture in ("", *GITHUB_ARCHITECTURES):
+        return
+    own = RunnerPackage.objects.filter(scope=scope, os=host.os, architecture=host.architecture)
+    if not own.exists():
+        raise InvalidRequest(
+            f"GitHub makes no runner for {host.architecture}, which {host.name} is. Give "
+            f"{scope.slug} a build of your own with its SHA-256, or choose another host."
+        )
 
 
 def drain(

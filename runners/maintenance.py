@@ -322,7 +322,7 @@ def fleet_places(now: datetime) -> list[rolling.Place]:
         own = labels[host.pk] | {label.name for label in host.labels.all()}
         for pool, names in pools:
             fits = pool.architecture in ("", host.architecture)
-            if fits and (host.gpus or not pool.needs_gpu):
+            if fits and (host.gpu_count or not pool.needs_gpu):
                 own |= names
         own.add(host.architecture or "unknown architecture")
         places.append(

@@ -11,6 +11,12 @@ from itertools import count as numbers_from
 from runners import fleet
 from runners.errors import NoCapacity
 from runners.fleet import Reserve
+from runners.hardware_labels import (
+    emulated_architecture,
+    no_gpu,
+    promises_gpu,
+    unproved,
+)
 from runners.models import Host, Runner
 from runners.scaling.policy import GPU_SHARES, NO_SIZE, Size
 
@@ -174,12 +180,15 @@ def refusal(need: Need, host: Host, *, now: datetime) -> str:
         return "not the host asked for"
     if why := closed(host, now=now):
         return why
-    if host.emulated and not need.emulation:
-        return "emulated, and emulation was not asked for"
+    if emulated_architecture(need.labels) and not need.emulation:
+        return "emulation was not asked for"
+    for label in need.labels:
+        if why := unproved(label, host):
+            return why
     if architecture and host.architecture != architecture:
         return f"{host.architecture or 'unknown architecture'}, not {architecture}"
-    if wants_gpu(need) and not host.gpus:
-        return "no GPU"
+    if wants_gpu(need) and not host.gpu_devices:
+        return no_gpu(host)
     if need.host_labels:
         carried = {label.name.lower() for label in host.labels.all()}
         lacking = [label for label in need.host_labels if label.lower() not in carried]
@@ -200,11 +209,35 @@ def size_of(need: Need) -> Size:
 
 def wants_gpu(need: Need) -> bool:
     """Whether the runner must be on a host with a GPU, by field or by label."""
-    return need.needs_gpu or "gpu" in {label.lower() for label in need.labels}
+    return need.needs_gpu or any(promises_gpu(label) for label in need.labels)
+
+
+def free_gpu(host: Host, *, shares: int) -> tuple[str, int]:
+    """Choose the GPU of a new runner and its place there; `shares` runners of its kind may share.
+
+    A GPU already begun by as many sharers comes before one that is free. Raises NoCapacity.
+    """
+    holders: dict[str, list[tuple[int, int]]] = {}
+    for device, place, of in Runner.objects.held_devices(host.pk):
+        holders.setdefault(device, []).append((place, of or 1))
+    begun: list[tuple[str, int]] = []
+    untouched: list[tuple[str, int]] = []
+    for device in host.gpu_devices:
+        there = holders.get(device, [])
+        places = {place for place, _ in there}
+        if not there:
+            untouched.append((device, 0))
+        elif all(of == shares for _, of in there) and len(there) < shares:
+            begun.append((device, next(n for n in numbers_from() if n not in places)))
+    if not begun + untouched:
+        raise NoCapacity(f"Every GPU of {host.name} has its runner. Wait, or add a host with one.")
+    return (begun + untouched)[0]
 
 
 def closed(host: Host, *, now: datetime) -> str:
     """Say why this host takes no runner at all now, whoever asks; "" when it does."""
+    if host.emulated:
+        return "it runs emulated itself, where GitHub's runner can not"
     if host.cordoned:
         return f"cordoned{f': {host.cordoned_reason}' if host.cordoned_reason else ''}"
     if host.quarantined_at is not None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from django.db.models import OuterRef, Subquery
 
 from runners import fleet, placement, pool_policy, recovery
+from runners.hardware_labels import host_labels
 from runners.job_polling import WEBHOOK_ALIVE_FOR
 from runners.job_sources import JobSource, in_force
 from runners.models import Delivery, Host, Job, Pool, Runner, Scope
@@ -350,7 +351,8 @@ def host_rooms(*, now: datetime) -> tuple[HostRoom, ...]:
             labels=frozenset(labels.get(host.pk, ())),
             architecture=host.architecture,
             emulated=host.emulated,
-            has_gpu=bool(host.gpus),
+            has_gpu=host.gpu_count > 0,
+            proves=frozenset(label.lower() for label in host_labels(host)),
             refusal=placement.closed(host, now=now),
         )
         for host in there_is.hosts

@@ -19,6 +19,7 @@ from django.db import IntegrityError, transaction
 from runners import audit, placement, scaling
 from runners.audit import Actor
 from runners.errors import InvalidRequest
+from runners.hardware_labels import promises_hardware
 from runners.lifecycle import clean_labels, get_labels
 from runners.models import Event, Pool, Runner, Scope
 from runners.scaling.policy import DAYS, GPU_SHARES
@@ -206,6 +207,7 @@ def scaling_policy(policy: Policy, *, start_deadline_seconds: int) -> scaling.Po
         repositories=tuple(name.lower() for name in policy.repositories),
         architecture=placement.wanted_architecture(need),
         needs_gpu=placement.wants_gpu(need),
+        promises=frozenset(label for label in labels if promises_hardware(label)),
         sites=tuple(site.lower() for site in policy.sites),
         sites_only=policy.sites_only,
         host_labels=frozenset(label.lower() for label in policy.host_labels),

@@ -95,7 +95,8 @@ def order_for(runner: Runner) -> lifecycle.Order:
         runner_group_id=runner.runner_group_id,
         runner_group_name=runner.runner_group_name,
         architecture=runner.host.architecture,
-        needs_gpu="gpu" in {label.lower() for label in labels},
+        needs_gpu=bool(runner.gpu) or "gpu" in {label.lower() for label in labels},
+        emulation=bool(runner.emulates),
         sites=(runner.host.site,) if runner.host.site else (),
         replaces=runner,
     )

@@ -3,7 +3,9 @@ token."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+import secrets
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from runners import enrolment, log_context, runner_log, wiring
 from runners import heartbeat as beats
@@ -18,6 +20,8 @@ from runners.untrusted import integer
 HEARTBEAT_LIMIT_BYTES = 16 * 1024 * 4
 LOG_LIMIT_BYTES = 128 * 1024  # a chunk of characters that JSON writes with six bytes each
 LARGEST_OFFSET = 2**53
+SPEED_PIECE_BYTES = 64 * 1024
+SPEED_PIECES = 256  # 16 MiB: what an agent takes at most
 
 
 @api_view("POST")
@@ -66,6 +70,8 @@ def heartbeat(request: HttpRequest) -> HttpResponse:
     }
     if answer.clean:
         fields["clean"] = list(answer.clean)
+    if answer.github_url:
+        fields["github_url"] = answer.github_url
     if answer.token:
         fields["token"] = answer.token
     return ok(**fields)  # type: ignore[arg-type]  # no key is named "status"
@@ -127,6 +133,20 @@ def log(request: HttpRequest, pk: int) -> HttpResponse:
     return ok(offset=runner_log.append(runner, offset=offset, text=text, now=wiring.now()))
 
 
+@api_view("POST")
+def speed(request: HttpRequest) -> StreamingHttpResponse:
+    """Send an agent bytes to measure its network by; it hangs up when it knows enough."""
+    beats.authenticate(_bearer(request))
+    # The same random bytes again and again: nothing on the way can make them fewer
+    piece = secrets.token_bytes(SPEED_PIECE_BYTES)
+    answer = StreamingHttpResponse(
+        (piece for _ in range(SPEED_PIECES)), content_type="application/octet-stream"
+    )
+    answer["Content-Length"] = str(SPEED_PIECES * SPEED_PIECE_BYTES)
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
 def _bearer(request: HttpRequest) -> str:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not token.strip():
@@ -165,6 +185,8 @@ def _wanted(entry: beats.WantedRunner) -> dict[str, object]:
         "force": entry.force,
         "mode": "jit" if entry.ephemeral else "persistent",
         "work_folder": entry.work_folder,
+        "gpu": entry.gpu,
+        "emulates": entry.emulates,
         "package": None
         if package is None
         else {

@@ -7,7 +7,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from runners.agent_messages import ProtocolTooOld
@@ -63,14 +64,14 @@ def json_body(request: HttpRequest, *, limit: int = BODY_LIMIT_BYTES) -> Mapping
 
 def api_view(
     method: str,
-) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Make a view an API endpoint: one method, no CSRF (bearer tokens only), errors in our
     shape."""
 
-    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         @csrf_exempt
         @wraps(view)
-        def endpoint(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        def endpoint(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
             if request.method != method:
                 answer = refused([f"Use {method}."], 405)
                 answer["Allow"] = method

@@ -12,6 +12,7 @@ agent_urls = [
     path("api/agent/runners/<int:pk>/jit-config", agent.jit_config, name="agent-jit-config"),
     path("api/agent/runners/<int:pk>/registration", agent.registration, name="agent-registration"),
     path("api/agent/runners/<int:pk>/log", agent.log, name="agent-log"),
+    path("api/agent/speed", agent.speed, name="agent-speed"),
 ]
 
 webhook_urls = [

@@ -94,8 +94,12 @@ def _gpu(host: Host) -> Finding:
     if NO_DRIVER in source:
         fix = "Install the vendor's driver, or restart the host if it was just updated."
         return Finding("GPU", Verdict.BAD, f"There is a card, but {NO_DRIVER} is in use", fix)
-    if host.gpus:
-        return Finding("GPU", Verdict.OK, f"{len(host.gpus)}, by {source or 'its agent'}")
+    lost = [gpu for gpu in host.gpus if gpu.get("state") == "lost"]
+    if lost:
+        seen = f"{len(lost)} of {len(host.gpus)} lost: {lost[0].get('model', 'GPU')}"
+        return Finding("GPU", Verdict.BAD, seen, str(lost[0].get("reason", "")))
+    if host.gpu_count:
+        return Finding("GPU", Verdict.OK, f"{host.gpu_count}, by {source or 'its agent'}")
     if any(words in source for words in TOOL_FAILED):
         fix = "Run nvidia-smi on the host: driver and kernel module must be of one version."
         return Finding("GPU", Verdict.BAD, source.removeprefix("none: "), fix)

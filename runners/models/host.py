@@ -28,9 +28,12 @@ class HostQuerySet(QuerySet["Host"]):
             "name",
             "site",
             "slots",
+            "os",
             "architecture",
             "emulated",
+            "emulations",
             "gpus",
+            "checks",
             "cordoned_at",
             "cordoned_reason",
             "retired_at",
@@ -105,6 +108,9 @@ class Host(models.Model):
     boot_id = models.CharField(max_length=64, blank=True, default="")
     agent_version = models.CharField(max_length=40, blank=True, default="")
     clock_skew_seconds = models.FloatField(null=True, blank=True)
+    cpu_topology = models.CharField(max_length=100, blank=True, default="")
+    checks = models.JSONField(default=list, blank=True)
+    emulations = models.JSONField(default=list, blank=True)
     facts_digest = models.CharField(max_length=64, blank=True, default="")
     # The last sample, told by the agent
     cpu_percent = models.FloatField(null=True, blank=True)
@@ -112,6 +118,9 @@ class Host(models.Model):
     memory_used_bytes = models.PositiveBigIntegerField(null=True, blank=True)
     disk_used_bytes = models.PositiveBigIntegerField(null=True, blank=True)
     temperature_celsius = models.FloatField(null=True, blank=True)
+    gpu_readings = models.JSONField(default=list, blank=True)
+    github_p95_ms = models.FloatField(null=True, blank=True)
+    github_verdict = models.CharField(max_length=10, blank=True, default="")
     journal_seq = models.BigIntegerField(default=0)
     # What the agent found there that belongs to no runner of ours, and what it is told to clean
     leftovers = models.JSONField(default=list, blank=True)
@@ -155,8 +164,25 @@ class Host(models.Model):
         return self.cordoned_at is not None
 
     @property
+    def gpu_devices(self) -> list[str]:
+        """What can be given to one runner each: the GPUs that work, a divided one by instance.
+
+        A processor's own graphics are none.
+        """
+        return [
+            device
+            for gpu in self.gpus
+            if gpu.get("state", "ok") == "ok" and not gpu.get("integrated")
+            for device in (
+                [one["uuid"] for one in gpu["mig"]]
+                if gpu.get("mig")
+                else [gpu.get("uuid") or f"pci:{gpu.get('pci', '')}"]
+            )
+        ]
+
+    @property
     def gpu_count(self) -> int:
-        return len(self.gpus)
+        return len(self.gpu_devices)
 
     def state_at(self, now: datetime) -> HostState:
         """The word for this host; equal to the `with_state` annotation."""

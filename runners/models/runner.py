@@ -143,11 +143,17 @@ class RunnerQuerySet(QuerySet["Runner"]):
     def held_gpus(self) -> Iterable[tuple[int, int | None, int]]:
         """(host id, runners that may share a GPU, number) of runners that hold a slot and use
         one."""
-        uses = Q(pool__needs_gpu=True) | Q(pk__in=_labelled("gpu"))
+        uses = ~Q(gpu="") | Q(pool__needs_gpu=True) | Q(pk__in=_labelled("gpu"))
         held = self.filter(uses, slot__isnull=False).order_by()
         columns = ("host_id", "pool__runners_per_gpu")
         rows = held.values(*columns).annotate(number=Count("pk")).values_list(*columns, "number")
         return cast(Iterable[tuple[int, int | None, int]], rows)
+
+    def held_devices(self, host_id: int) -> Iterable[tuple[str, int, int | None]]:
+        """(GPU, place on it, runners that may share it) of the host's runners that have one."""
+        held = self.filter(host_id=host_id, slot__isnull=False).exclude(gpu="").order_by()
+        rows = held.values_list("gpu", "gpu_place", "pool__runners_per_gpu")
+        return cast(Iterable[tuple[str, int, int | None]], rows)
 
     def held_slot_numbers(self, host_ids: Iterable[int]) -> Iterable[tuple[int, int]]:
         """(host id, slot) of each slot held on these hosts."""
@@ -231,6 +237,12 @@ class Runner(models.Model):
         null=True, blank=True, help_text="The host's slot it holds; empty once given back."
     )
     ephemeral = models.BooleanField(default=True)
+    # The host's GPU (or instance of one) it was given, and its place among those that share it
+    gpu = models.CharField(max_length=100, blank=True, default="")
+    gpu_place = models.PositiveSmallIntegerField(default=0)
+    emulates = models.CharField(
+        max_length=20, blank=True, default="", help_text="What its steps may run emulated."
+    )
     labels = models.ManyToManyField("runners.Label", related_name="runners")
     runner_group_id = models.PositiveBigIntegerField(default=1)
     runner_group_name = models.CharField(max_length=100, blank=True, default="")
@@ -329,6 +341,11 @@ class Runner(models.Model):
                 fields=("host", "slot"),
                 name="runner_slot_unique",
                 condition=Q(slot__isnull=False),
+            ),
+            models.UniqueConstraint(
+                fields=("host", "gpu", "gpu_place"),
+                name="runner_gpu_unique",
+                condition=Q(slot__isnull=False) & ~Q(gpu=""),
             ),
             models.UniqueConstraint(
                 fields=("scope", "github_id"),

@@ -21,6 +21,7 @@ class _Kind:
     architecture: str
     emulated: bool
     has_gpu: bool
+    proves: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -69,7 +70,14 @@ class Hosts:
         classes: dict[_Kind, _Class] = {}
         self._kind_of: dict[int, _Kind] = {}
         for host in hosts:
-            kind = _Kind(host.site, host.labels, host.architecture, host.emulated, host.has_gpu)
+            kind = _Kind(
+                host.site,
+                host.labels,
+                host.architecture,
+                host.emulated,
+                host.has_gpu,
+                host.proves,
+            )
             self._kind_of[host.id] = kind
             there = classes.setdefault(kind, _Class(kind))
             if host.refusal:
@@ -163,6 +171,8 @@ def mismatch(policy: Policy, kind: _Kind) -> str:
         return f"{kind.architecture or 'unknown architecture'}, not {policy.architecture}"
     if policy.needs_gpu and not kind.has_gpu:
         return "no GPU"
+    if unproved := policy.promises - kind.proves:
+        return f"its hardware does not bear out {_first(unproved)}"
     if lacking := policy.host_labels - kind.labels:
         return f"without the host label {_first(lacking)}"
     if policy.sites_only and kind.site not in policy.sites:

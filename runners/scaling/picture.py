@@ -137,7 +137,8 @@ class PoolView:
 class HostRoom:
     """One host: `free` of its `slots`, and what is `left` for sized runners, its reserve kept.
 
-    `refusal` says why it takes no runners now; "" while it does. Labels and site in lower case.
+    `refusal` says why it takes no runners now; "" while it does. `proves` are the
+    labels its hardware bears out. Labels and site in lower case.
     """
 
     id: int
@@ -150,6 +151,7 @@ class HostRoom:
     architecture: str = ""
     emulated: bool = False
     has_gpu: bool = False
+    proves: frozenset[str] = frozenset()
     refusal: str = ""
 
 

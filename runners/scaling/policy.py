@@ -134,6 +134,7 @@ class Policy:
     repositories: tuple[str, ...] = ()
     architecture: str = ""
     needs_gpu: bool = False
+    promises: frozenset[str] = frozenset()
     sites: tuple[str, ...] = ()
     sites_only: bool = False
     host_labels: frozenset[str] = frozenset()

@@ -37,7 +37,7 @@ def concerns(*, now: datetime) -> list[Concern]:
     """Return what to look at; six queries, for hosts, pools, runners, credentials and scopes."""
     found = [
         *_silent_hosts(now),
-        *_full_hosts(now),
+        *_strained_hosts(now),
         *(_quarantined(pool) for pool in Pool.objects.filter(quarantined_at__isnull=False)),
         *_runners(now),
         *_credentials(),
@@ -79,14 +79,18 @@ def _quarantined(held: Host | Pool) -> Concern:
     )
 
 
-def _full_hosts(now: datetime) -> Iterable[Concern]:
-    """Hosts whose disk was nearly full when they last said; a silent one has other troubles."""
-    full = Host.objects.in_service().filter(
-        Q(late_after__gt=now),
-        disk_total_bytes__gt=0,
-        disk_used_bytes__gte=F("disk_total_bytes") * DISK_FULL_SHARE,
-    )
-    for host in full[:HOSTS_NAMED]:
+def _strained_hosts(now: datetime) -> Iterable[Concern]:
+    """Hosts that last said their disk is nearly full, or GitHub far; a silent one has other
+    troubles."""
+    full = Q(disk_total_bytes__gt=0, disk_used_bytes__gte=F("disk_total_bytes") * DISK_FULL_SHARE)
+    far = Q(github_verdict__in=["fair", "poor"])
+    troubled = Host.objects.in_service().filter(full | far, late_after__gt=now)
+    for host in troubled[:HOSTS_NAMED]:
+        if host.github_verdict in ("fair", "poor"):
+            yield _far_from_github(host)
+        used, total = host.disk_used_bytes or 0, host.disk_total_bytes or 0
+        if not total or used < total * DISK_FULL_SHARE:
+            continue
         percent = round((host.disk_used_bytes or 0) * 100 / (host.disk_total_bytes or 1))
         yield Concern(
             state="warning",
@@ -96,6 +100,22 @@ def _full_hosts(now: datetime) -> Iterable[Concern]:
             url=host.get_absolute_url(),
             action="Open host",
         )
+
+
+def _far_from_github(host: Host) -> Concern:
+    """A host whose way to GitHub is slow or cut; its runners wait for every step."""
+    ms = host.github_p95_ms
+    cut = ms is None
+    return Concern(
+        state="failed" if host.github_verdict == "poor" else "warning",
+        title=f"{host.name} {'does not reach' if cut else 'is slow to reach'} GitHub",
+        text="Look at its firewall, DNS and proxy."
+        if ms is None
+        else f"The first byte takes {ms:.0f} ms (95th percentile); under 100 are wanted.",
+        since=host.sampled_at,
+        url=host.get_absolute_url(),
+        action="Open host",
+    )
 
 
 def _runners(now: datetime) -> Iterable[Concern]:

@@ -37,6 +37,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "host.cordon": ("cordoned", "Cordoned host"),
     "host.uncordon": ("success", "Uncordoned host"),
     "host.slots": ("info", "Changed slots of host"),
+    "host.gpu-lost": ("failed", "Lost a GPU of host"),
     "host.rotate-token": ("info", "Asked for a new token of host"),
     "host.retire": ("retired", "Retired host"),
     "enrolment.issue": ("info", "Made enrolment code"),

@@ -82,7 +82,7 @@ def _rack(
     return Rack(
         host=host,
         state=state,
-        architecture="gpu" if host.gpus else host.architecture,
+        architecture="gpu" if host.gpu_count else host.architecture,
         slots=[
             _slot(holders.get(number), displays.get(number), now, address) for number in numbers
         ],

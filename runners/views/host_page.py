@@ -16,6 +16,7 @@ from runners import drift_listing
 from runners.countdown_listing import running_out
 from runners.countdowns import sort_key as when
 from runners.doctor import health
+from runners.hardware_labels import host_labels
 from runners.models import EnrolmentCode, Event, Host, Job, Runner, Sample
 from runners.states import DisplayState, HostState
 from runners.surroundings import shipped_agent
@@ -25,6 +26,7 @@ from runners.views.countdowns import NAMES
 from runners.views.event_words import Happening, happening
 from runners.views.findings import FindingRow, rows, summary
 from runners.views.fleet_map import Slot, racks
+from runners.views.host_hardware import Hardware, hardware
 from runners.views.host_rows import (
     FULL_PERCENT,
     WARN_PERCENT,
@@ -126,6 +128,7 @@ class HostPage:
     health: list[FindingRow]
     health_words: str
     facts: list[Fact]
+    hardware: Hardware
     events: list[Happening]
     events_url: str
     actions: list[Action]
@@ -141,12 +144,15 @@ def host_page(host: Host, *, now: datetime, sample_seconds: int, span: str) -> H
     disk = rack.disk_percent
     in_service = host.retired_at is None
     checks = health.of_host(host, shipped_agent=shipped_agent(), now=now) if in_service else []
+    holders = list(
+        Runner.objects.filter(host=host, slot__isnull=False).select_related("host").order_by("slot")
+    )
     return HostPage(
         host=host,
         state=state,
         state_word=word,
         about=about(host),
-        labels=[label.name for label in host.labels.all()],
+        labels=[*host_labels(host), *(label.name for label in host.labels.all())],
         disk_pill=f"Disk {disk}%" if disk is not None and disk >= WARN_PERCENT else "",
         notices=_notices(host, rack.state, disk, now),
         drift=drift_listing.count(drift_listing.Wanted(host=host.name), now=now).ours,
@@ -155,7 +161,7 @@ def host_page(host: Host, *, now: datetime, sample_seconds: int, span: str) -> H
         gauges=_gauges(host, disk, begin=now - RANGES[span][1], end=now),
         slots=rack.slots,
         slot_columns=rack.columns,
-        slot_lines=_slot_lines(host, now),
+        slot_lines=_slot_lines(host, holders, now),
         slots_words=f"{rack.busy} of {host.slots} working",
         beats=heartbeats([host], now=now, bars=BEATS_ON_PAGE, sample_seconds=sample_seconds)[
             host.pk
@@ -165,6 +171,7 @@ def host_page(host: Host, *, now: datetime, sample_seconds: int, span: str) -> H
         health=rows(checks),
         health_words=summary(checks),
         facts=[*_facts(host), *_runs_out(host, now)],
+        hardware=hardware(host, holders),
         events=[happening(event) for event in Event.objects.filter(host=host)[:EVENTS_SHOWN]],
         events_url=f"{reverse('event-list')}?host={host.name}",
         actions=actions_for(host, busy=works(rack)),
@@ -282,11 +289,8 @@ def _shares(rows: Sequence[tuple[datetime, float]], total: int) -> list[Point]:
     return [Point(at, used * 100 / total) for at, used in rows] if total else []
 
 
-def _slot_lines(host: Host, now: datetime) -> list[SlotLine]:
-    runners = {
-        runner.slot or 0: runner
-        for runner in Runner.objects.filter(host=host, slot__isnull=False).select_related("host")
-    }
+def _slot_lines(host: Host, holders: Sequence[Runner], now: datetime) -> list[SlotLine]:
+    runners = {runner.slot or 0: runner for runner in holders}
     jobs = current_jobs(runner.pk for runner in runners.values())
     return [
         _slot_line(number, runners.get(number), jobs, now)
@@ -330,7 +334,16 @@ def _facts(host: Host) -> list[Fact]:
         else Fact("Agent token", at=host.token_rotated_at),
     ]
     if host.emulated:
-        facts.insert(4, Fact("Emulated", "the CPU is emulated: expect slow jobs", warn=True))
+        facts.insert(4, Fact("Emulated", "the agent runs emulated: no runner can", warn=True))
+    if host.cpu_topology:
+        facts.insert(4, Fact("Processors", host.cpu_topology))
+    facts += [
+        Fact(f"Emulates {one['architecture']}", _slowdown(one["slowdown"]))
+        for one in host.emulations
+    ]
+    if host.github_p95_ms is not None or host.github_verdict == "poor":
+        words = "can't be reached" if host.github_p95_ms is None else f"{host.github_p95_ms:.0f} ms"
+        facts.append(Fact("To GitHub", words, warn=host.github_verdict in ("fair", "poor")))
     if host.owner:
         facts.append(Fact("Owner", host.owner))
     if abs(host.clock_skew_seconds or 0) > CLOCK_OFF_SECONDS:
@@ -342,6 +355,10 @@ def _facts(host: Host) -> list[Fact]:
     if code is not None and code.created_by is not None:
         facts.append(Fact("Code made by", code.created_by.get_username()))
     return facts
+
+
+def _slowdown(slowdown: float | None) -> str:
+    return "not measured" if slowdown is None else f"about {slowdown:g} times slower than native"
 
 
 def _gpu_fact(host: Host) -> Fact:

@@ -107,8 +107,8 @@ def about(host: Host) -> str:
         parts.append(f"{host.cpu_count} core{'s' if host.cpu_count != 1 else ''}")
     if host.memory_bytes:
         parts.append(size(host.memory_bytes))
-    if host.gpus:
-        parts.append(f"{len(host.gpus)} GPU{'s' if len(host.gpus) != 1 else ''}")
+    if host.gpu_count:
+        parts.append(f"{host.gpu_count} GPU{'s' if host.gpu_count != 1 else ''}")
     return " · ".join(part for part in parts if part) or "Nothing reported yet"
 
 

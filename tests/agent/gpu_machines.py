@@ -9,10 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from fleet_agent.gpu.programs import Programs, Told
+from typing import NamedTuple
 
 GIB = 2**30
+
+
+class Told(NamedTuple):
+    """What a program prints, or why it does not."""
+
+    text: str
+    reason: str
+
+
 NOT_INSTALLED = Told("", "is not installed")
 
 
@@ -50,21 +58,6 @@ class MachineWithGpus:
     expected: Sequence[Expected]
     source: str
     labels: frozenset[str] = frozenset()
-
-
-class FakePrograms(Programs):
-    """Programs that print what they are said to; the first whose words are in the command."""
-
-    def __init__(self, answers: Mapping[str, Told]) -> None:
-        super().__init__()
-        self.answers = answers
-        self.asked: list[str] = []
-
-    def ask(self, command: Sequence[str]) -> Told:
-        line = " ".join(command)
-        self.asked.append(line)
-        found = [words for words in self.answers if all(w in line for w in words.split())]
-        return self.answers[max(found, key=len)] if found else NOT_INSTALLED
 
 
 def make_sysfs(root: Path, devices: Sequence[Device]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,19 +15,44 @@ from fleet_agent.gpu.names import known_name
 from fleet_agent.gpu.nvidia import parse_line
 from fleet_agent.gpu.programs import Programs, Told
 
+from tests.agent import gpu_machines as printed
 from tests.agent.gpu_machines import (
     GIB,
+    NOT_INSTALLED,
     WITH_GPU,
     WITHOUT_GPU,
     Device,
     Expected,
-    FakePrograms,
     MachineWithGpus,
     amd,
     make_sysfs,
     nvidia,
     smi,
 )
+
+
+class FakePrograms(Programs):
+    """Programs that print what they are said to; the first whose words are in the command."""
+
+    def __init__(self, answers: Mapping[str, printed.Told | Told]) -> None:
+        super().__init__()
+        self.answers = answers
+        self.asked: list[str] = []
+
+    def ask(self, command: Sequence[str]) -> Told:
+        line = " ".join(command)
+        self.asked.append(line)
+        found = [words for words in self.answers if all(w in line for w in words.split())]
+        told = self.answers[max(found, key=len)] if found else NOT_INSTALLED
+        return Told(told.text, told.reason)
+
+
+class HangingPrograms(FakePrograms):
+    """Programs that never answer."""
+
+    def ask(self, command: Sequence[str]) -> Told:
+        return Told("", "did not answer in 10 s", unanswered=True)
+
 
 FACTS_BYTES = 9 * 1024  # of the 15 KB of a heartbeat, with room for slots and journal
 
@@ -131,6 +157,19 @@ def test_lost_card_is_told_beside_the_good_one(tmp_path: Path) -> None:
         ("0000:04:00.0", "lost"),
     ]
     assert "Xid" in found.gpus[1]["reason"]
+
+
+def test_driver_that_does_not_answer_is_no_news_until_the_third_time(tmp_path: Path) -> None:
+    machine = WITH_GPU[1]
+    programs = FakePrograms(machine.programs)
+    surveyor = Surveyor(make_sysfs(tmp_path, machine.devices), programs)
+    before = surveyor.look()
+    hangs = HangingPrograms({})
+    surveyor.programs = hangs
+    assert [surveyor.look().gpus == before.gpus for _ in range(3)] == [True, True, False]
+    assert surveyor.look().gpus[0]["state"] == "no-driver"
+    surveyor.programs = programs
+    assert surveyor.look().gpus == before.gpus
 
 
 def test_card_whose_fields_are_errors_is_lost() -> None:

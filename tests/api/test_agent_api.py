@@ -1,5 +1,6 @@
 """What host agents are answered, message by message, with the examples both sides share."""
 
+import zlib
 from datetime import timedelta
 
 import pytest
@@ -133,6 +134,37 @@ def test_example_heartbeat_is_taken_and_answered_as_the_example(agent):
     busy = Runner.objects.get(pk=12)
     assert (busy.phase, busy.job_name, busy.cpu_percent) == ("busy", "build", 187.5)
     assert len(runners) == 3
+
+
+def test_network_is_measured_by_bytes_that_do_not_compress(agent):
+    response = agent.post("/api/agent/speed", {})
+
+    pieces = list(response.streaming_content)
+    assert response.status_code == 200
+    assert sum(map(len, pieces)) == int(response["Content-Length"]) == 16 * 2**20
+    assert len(zlib.compress(pieces[0])) > len(pieces[0])
+
+
+def test_address_of_github_is_told_with_the_facts(agent):
+    scope = RunnerPackageFactory().scope
+
+    told = agent.post(HEARTBEAT, example("heartbeat.first.request")).json()
+
+    assert told["github_url"] == f"{'/'.join(scope.web_url.split('/')[:3])}/robots.txt"
+    assert "github_url" not in agent.post(HEARTBEAT, example("heartbeat.request")).json()
+
+
+def test_hardware_is_stored_as_it_was_told(agent):
+    agent.post(HEARTBEAT, example("heartbeat.first.request"))
+    agent.post(HEARTBEAT, example("heartbeat.request"))
+
+    host = Host.objects.get(pk=agent.host.pk)
+    assert (host.gpus[0]["state"], host.gpus[0]["pci"]) == ("ok", "0000:01:00.0")
+    assert host.gpu_devices == ["GPU-1f2e3d4c-0000-0000-0000-000000000001"]
+    assert host.gpu_readings[0]["temperature_celsius"] == 41.0
+    assert [check["verdict"] for check in host.checks] == ["good", "fair"]
+    assert host.emulations == [{"architecture": "arm64", "slowdown": 5.8}]
+    assert (host.github_p95_ms, host.github_verdict) == (48.0, "good")
 
 
 def test_first_heartbeat_stores_facts_and_sample(agent):

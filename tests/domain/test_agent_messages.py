@@ -76,7 +76,7 @@ def test_example_enrolment_is_read_and_hides_its_code():
     assert (asked.name, asked.site, asked.slots) == ("forge-01", "eu-central", 4)
     assert asked.code == said["code"]
     assert said["code"] not in repr(asked)
-    assert asked.facts.gpus[0].model == "NVIDIA L4"
+    assert asked.facts.gpus[0]["model"] == "NVIDIA L4"
     assert (asked.facts.cpu_count, asked.facts.clock_skew_seconds) == (8, 0.2)
 
 

@@ -18,6 +18,8 @@ def choose(count=1, **need):
     return [(host.name, slot) for host, slot in placement.free_slots(wanted, count=count, now=NOW)]
 
 
+EMULATES = {"emulations": [{"architecture": "arm64", "slowdown": 5.0}]}
+
 REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {}, ""),
     ({"cordoned_for_work": True}, {}, "cordoned: Disk replacement"),
@@ -25,7 +27,20 @@ REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"enrolling": True}, {}, "not connected yet"),
     ({"late": True}, {}, "its heartbeat is late"),
     ({"offline": True}, {}, "its heartbeat is late"),
-    ({"emulated": True}, {}, "emulated, and emulation was not asked for"),
+    ({"emulated": True}, {}, "it runs emulated itself, where GitHub's runner can not"),
+    (
+        {"emulated": True},
+        {"emulation": True},
+        "it runs emulated itself, where GitHub's runner can not",
+    ),
+    (EMULATES, {"labels": ("emulated-arm64",)}, "emulation was not asked for"),
+    (EMULATES, {"labels": ("emulated-arm64",), "emulation": True}, ""),
+    (EMULATES, {"labels": ("arm64",), "emulation": True}, "x64, not arm64"),
+    (
+        {},
+        {"labels": ("emulated-riscv64",), "emulation": True},
+        "it can not emulate riscv64: install qemu-user-static there",
+    ),
     ({}, {"architecture": "arm64"}, "x64, not arm64"),
     ({"arm64": True}, {"architecture": "arm64"}, ""),
     ({"architecture": ""}, {"architecture": "x64"}, "unknown architecture, not x64"),
@@ -33,6 +48,10 @@ REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"labels": ("X64",)}, ""),
     ({"arm64": True}, {"labels": ("arm64", "linux")}, ""),
     ({"arm64": True}, {"labels": ("arm64",), "architecture": "x64"}, "arm64, not x64"),
+    ({}, {"labels": ("ARM64",), "architecture": "x64"}, "x64, not arm64"),
+    ({}, {"labels": ("x64", "ARM64")}, "x64, not arm64"),
+    ({}, {"labels": ("windows",)}, "linux, not windows"),
+    ({"gpu": True}, {"labels": ("h100",)}, "its GPU is no h100"),
     ({}, {"labels": ("riscv64",)}, "x64, not riscv64"),
     ({}, {"needs_gpu": True}, "no GPU"),
     ({}, {"labels": ("GPU",)}, "no GPU"),

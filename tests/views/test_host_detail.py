@@ -242,3 +242,79 @@ def test_health_of_a_host_names_each_check_the_worst_first(viewer):
 
 def test_retired_host_has_no_health(viewer):
     assert page_of(viewer, HostFactory(retired=True)).all(id="health") == []
+
+
+def card(**fields):
+    return {
+        "vendor": "nvidia",
+        "model": "NVIDIA L4",
+        "memory_bytes": 24 * 10**9,
+        "driver": "550.54.15",
+        "uuid": "GPU-1",
+        "pci": "0000:01:00.0",
+        "state": "ok",
+        "reason": "",
+        "ecc_errors": 0,
+        "mig": [],
+    } | fields
+
+
+def test_each_gpu_is_shown_with_its_health_and_the_runner_that_has_it(viewer):
+    reading = {"id": "GPU-1", "temperature_celsius": 64, "busy_percent": 30, "memory_used_bytes": 0}
+    host = HostFactory(gpus=[card()], gpu_readings=[reading])
+    runner = RunnerFactory(host=host, slot=1, gpu="GPU-1", name="kiln-gpu-1")
+    RunnerFactory(host=host, slot=2, name="kiln-other")
+
+    line = page_of(viewer, host).one(id="host-gpus").text
+
+    assert "Ready" in line
+    assert "NVIDIA L4" in line
+    assert "24 GB · 550.54.15 · 0000:01:00.0" in line
+    assert "64 °C · 30% busy · 0 B in use" in line
+    assert runner.name in line
+    assert "kiln-other" not in line
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"state": "lost", "reason": "the driver lost it"}, ["Lost", "the driver lost it"]),
+        ({"state": "no-driver", "reason": "install it"}, ["Not usable", "install it"]),
+        ({"integrated": True}, ["Graphics only"]),
+        ({"ecc_errors": 2}, ["Ready", "2 uncorrected memory errors"]),
+        ({"mig": [{"uuid": "MIG-1", "profile": "3g.20gb"}]}, ["1 instance: 3g.20gb"]),
+    ],
+)
+def test_gpu_that_is_amiss_says_how(viewer, fields, said):
+    line = page_of(viewer, HostFactory(gpus=[card(**fields)])).one(id="host-gpus").text
+
+    assert all(words in line for words in said)
+
+
+def test_checks_are_shown_with_their_fixes_the_worst_first(viewer):
+    checks = [
+        {"key": "cpus", "verdict": "good", "words": "8 processors", "fix": ""},
+        {"key": "images", "verdict": "fair", "words": "no engine", "fix": "install podman"},
+        {"key": "storage", "verdict": "poor", "words": "refused: 40 GB", "fix": "a larger SSD"},
+    ]
+    page = page_of(viewer, HostFactory(checks=checks))
+
+    words = page.one(id="host-checks").text
+    places = [words.index(name) for name in ("Storage", "Container images", "Processors")]
+    assert places == sorted(places)
+    assert "a larger SSD" in words
+    assert "2 of 3 below the recommendation" in page.text
+
+
+def test_emulation_and_the_way_to_github_are_among_the_details(viewer):
+    host = HostFactory(
+        emulations=[{"architecture": "arm64", "slowdown": 5.8}],
+        cpu_topology="4 cores, 8 threads",
+        github_p95_ms=150.0,
+        github_verdict="fair",
+    )
+    facts = facts_of(page_of(viewer, host))
+
+    assert facts["Emulates arm64"] == "about 5.8 times slower than native"
+    assert facts["Processors"] == "4 cores, 8 threads"
+    assert facts["To GitHub"] == "150 ms"

@@ -25,7 +25,7 @@ CUT_AFTER = 3  # failures in a row
 
 
 class GitHubLatency(TypedDict):
-    """The last samples in milliseconds; null where all of them failed."""
+    """The last samples in milliseconds; ``p95_ms`` is null while GitHub can not be reached."""
 
     median_ms: float | None
     p95_ms: float | None
@@ -81,20 +81,20 @@ def summarise(samples: Sequence[float | None]) -> GitHubLatency:
     """Return the percentiles of samples, the oldest first; None is one that failed."""
     good = sorted(sample for sample in samples if sample is not None)
     failed = len(samples) - len(good)
-    p95 = percentile(good, 95)
     cut = list(samples[-CUT_AFTER:]) == [None] * CUT_AFTER or not good
+    p95 = None if cut else percentile(good, 95)
     return {
         "median_ms": percentile(good, 50),
         "p95_ms": p95,
         "failed_percent": round(failed * 100 / len(samples), 1),
         "samples": len(samples),
-        "verdict": latency_verdict(p95, cut=cut).value,
+        "verdict": latency_verdict(p95).value,
     }
 
 
-def latency_verdict(p95_ms: float | None, *, cut: bool) -> Verdict:
+def latency_verdict(p95_ms: float | None) -> Verdict:
     """Return good under 100 ms, fair above, poor when cut off or beyond a second."""
-    if cut or p95_ms is None or p95_ms >= POOR_MS:
+    if p95_ms is None or p95_ms >= POOR_MS:
         return Verdict.POOR
     return Verdict.GOOD if p95_ms < GOOD_MS else Verdict.FAIR
 

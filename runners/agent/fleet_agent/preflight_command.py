@@ -13,7 +13,7 @@ from .server import Server
 from .verdict import Check, Verdict
 
 LATENCY_SAMPLES = 5
-GITHUB_URL = "https://api.github.com"
+GITHUB_URL = "https://github.com/robots.txt"  # not the API: its budget is the jobs'
 NO_SERVER = "http://127.0.0.1:9"  # nothing listens there: for a machine that has no server yet
 MARKS = {"good": "ok", "fair": "fair", "poor": "POOR", "unknown": "?"}
 

@@ -19,6 +19,7 @@ from .programs import Programs
 __all__ = ["Gpu", "Reading", "Survey", "Surveyor", "identity"]
 
 SOURCE_CHARACTERS = 200
+UNANSWERED = 3
 
 
 class Surveyor:
@@ -28,6 +29,8 @@ class Surveyor:
         self.sysfs_root = sysfs_root
         self.programs = programs or Programs()
         self.amd_names: dict[str, str] | None = None
+        self.nvidia_before: nvidia.Found | None = None
+        self.unanswered = 0
 
     def look(self) -> Survey:
         """Return all GPUs, their readings, and the sources."""
@@ -36,12 +39,22 @@ class Surveyor:
             vendor: [device for device in devices if device.vendor == vendor]
             for vendor in ("nvidia", "amd", "intel")
         }
-        found = nvidia.find(self.programs, of["nvidia"])
+        found = self._nvidia(of["nvidia"])
         amd_gpus, amd_readings = amd.find(of["amd"], self._names_of(of["amd"]))
         intel_gpus, intel_readings = intel.find(of["intel"])
         gpus = [*found.gpus, *amd_gpus, *intel_gpus]
         readings = [*found.readings, *amd_readings, *intel_readings]
         return Survey(gpus, readings, self._source(found, gpus, others)[:SOURCE_CHARACTERS])
+
+    def _nvidia(self, devices: list[PciDevice]) -> nvidia.Found:
+        """Ask for NVIDIA's cards; no answer in time is no news, until it was so three times."""
+        found = nvidia.find(self.programs, devices)
+        if not found.unanswered:
+            self.nvidia_before, self.unanswered = found, 0
+            return found
+        self.unanswered += 1
+        before = self.nvidia_before
+        return found if before is None or self.unanswered >= UNANSWERED else before
 
     def _names_of(self, devices: list[PciDevice]) -> dict[str, str]:
         """Ask the vendor's programs once, and only when a card has no name of its own."""

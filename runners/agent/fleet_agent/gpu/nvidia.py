@@ -28,11 +28,15 @@ LOST_REASON = "the driver lost it: restart the machine, and look for Xid in the 
 
 @dataclass(frozen=True)
 class Found:
-    """The cards and readings of this vendor, and the reason when its program tells of none."""
+    """The cards and readings of this vendor, and the reason when its program tells of none.
+
+    ``unanswered`` when the program said nothing in time: then nothing is known.
+    """
 
     gpus: list[Gpu]
     readings: list[Reading]
     reason: str
+    unanswered: bool = False
 
 
 def find(programs: Programs, on_the_bus: Sequence[PciDevice]) -> Found:
@@ -60,7 +64,7 @@ def find(programs: Programs, on_the_bus: Sequence[PciDevice]) -> Found:
     named = {gpu["pci"] for gpu in gpus}
     missing = [device for device in on_the_bus if device.address not in named]
     gpus += [untold(device, reason, others=bool(gpus)) for device in missing]
-    return Found(gpus, readings, reason)
+    return Found(gpus, readings, reason, told.unanswered)
 
 
 def query(programs: Programs, which: Sequence[str]) -> Told:

@@ -22,6 +22,7 @@ class Told:
 
     text: str
     reason: str
+    unanswered: bool = False  # it hung
 
 
 class Programs:
@@ -36,7 +37,7 @@ class Programs:
         stuck = self.stuck.get(command[0])
         if stuck is not None:
             if stuck.poll() is None:
-                return Told("", f"hangs since it was asked before (process {stuck.pid})")
+                return Told("", f"hangs since it was asked before (process {stuck.pid})", True)
             del self.stuck[command[0]]
         try:
             process = subprocess.Popen(
@@ -67,7 +68,7 @@ class Programs:
                     if pipe is not None:
                         with contextlib.suppress(OSError):
                             pipe.close()
-            return Told("", f"did not answer in {self.seconds:.0f} s")
+            return Told("", f"did not answer in {self.seconds:.0f} s", True)
         if process.returncode != 0:
             said = (out + err).strip().splitlines()
             words = said[0][:120] if said else "no message"
