@@ -82,11 +82,13 @@ def test_no_secret_is_found_outside_its_one_place(
         key = (fleet.installation.data_dir / "secret.key").read_text().strip()
         canaries.add("secret key", key, home=r"/secret\.key$")
         fleet.manage("create_fleet_user", "canary", "--role", "admin", stdin=PASSWORD)
+        canaries.add("webhook secret", fleet.manage_json("webhook_secret", "acme")["secret"])
+        connect_app(fleet, canaries)
         enrol(fleet, canaries, "forge-01")
         provision(fleet)
         provision(fleet, "--persistent")
         wait_for("two runners online", lambda: online(fleet) == 2)
-        learn_registrations(github, canaries)
+        learn_tokens(github, canaries)
         assert search(fleet, canaries) == []
 
         job = fleet.queue_job("env", "env; sleep 6", labels=LABELS)
@@ -103,6 +105,7 @@ def test_no_secret_is_found_outside_its_one_place(
     names = " ".join(canaries.secrets)
     assert "JIT config" in names, "no JIT config was ever made"
     assert "registration token" in names, "no registration token was ever made"
+    assert "installation token" in names, "the App was never used"
 
 
 def test_the_search_finds_a_planted_secret(tmp_path: Path):
@@ -124,11 +127,25 @@ def enrol(fleet: Fleet, canaries: Canaries, host: str) -> None:
     canaries.add("agent token", token, home=r"/hosts/[^/]+/token$")
 
 
-def learn_registrations(github: Simulator, canaries: Canaries) -> None:
-    """What config.sh was given and what it was answered, for the persistent runner."""
+def connect_app(fleet: Fleet, canaries: Canaries) -> None:
+    """Let a GitHub App speak for a scope of its own."""
+    permissions = {"administration": "write", "actions": "read"}
+    app = fleet.sim("POST", "apps", account="acme", name="Canary", permissions=permissions)
+    # One line of it: a file has it as it is, JSON and HTML with other line ends
+    canaries.add("App key", app["private_key"].splitlines()[3])
+    fleet.manage(
+        *("add_credential", "app", "--kind", "app", "--api-url", f"{fleet.sim_url}/api/v3"),
+        *("--app-id", app["client_id"], "--installation-id", str(app["installation_id"])),
+        stdin=app["private_key"],
+    )
+    fleet.manage("add_scope", f"{fleet.scope_url}/web", "--credential", "app")
+
+
+def learn_tokens(github: Simulator, canaries: Canaries) -> None:
+    """What the App was given, what config.sh was given, and what it was answered."""
     store = github.world.store
     for number, credential in enumerate(store.credentials.values()):
-        if credential.kind in ("registration", "remove"):
+        if credential.kind in ("installation", "registration", "remove"):
             canaries.add(f"{credential.kind} token {number}", credential.token)
     for runner in store.runners.values():
         if not runner.jit:
