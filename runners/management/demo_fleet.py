@@ -96,7 +96,7 @@ HOSTS = (
             "memory_bytes": 128 * GIB,
             "gpus": [
                 {
-                    "vendor": "NVIDIA",
+                    "vendor": "nvidia",
                     "model": "NVIDIA RTX 4000 SFF Ada Generation",
                     "memory_bytes": 20 * GIB,
                     "driver": "550.54.15",

@@ -118,6 +118,13 @@ def test_pose_is_laid_over_the_facts(tmp_path: Path) -> None:
     assert strike(found, None) is found
     posed = strike(found, {"hostname": "pi-07"})
     assert (posed["hostname"], posed["posing"], posed["kernel"]) == ("pi-07", True, found["kernel"])
+    [card] = strike(found, {"gpus": [{"vendor": "nvidia", "uuid": "GPU-1"}]})["gpus"]
+    assert (card["vendor"], card["uuid"], card["state"], card["mig"]) == (
+        "nvidia",
+        "GPU-1",
+        "ok",
+        [],
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{"])

@@ -11,6 +11,7 @@ from typing import cast
 
 from .errors import AgentError
 from .facts import Facts
+from .gpu.cards import Gpu, new_gpu
 from .wire import JsonObject
 
 
@@ -29,4 +30,7 @@ def strike(facts: Facts, pose: JsonObject | None) -> Facts:
     """Return the facts as they are to be reported."""
     if pose is None:
         return facts
-    return cast(Facts, {**facts, **pose, "posing": True})
+    struck = cast(Facts, {**facts, **pose, "posing": True})
+    # A pose names what it is about; of a card, the rest is what a card that works has.
+    struck["gpus"] = [cast(Gpu, {**new_gpu("", "", ""), **gpu}) for gpu in struck["gpus"]]
+    return struck
