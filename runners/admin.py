@@ -42,8 +42,10 @@ from runners.models import (
     MaintenanceHost,
     Outage,
     Pool,
+    PoolSample,
     PoolTarget,
     Postmortem,
+    QueuePicture,
     Repository,
     RepositoryPayer,
     Runner,
@@ -290,6 +292,21 @@ class SampleAdmin(ReadOnlyAdmin):
 
     list_display = ("host", "at", "cpu_percent", "memory_used_bytes", "disk_used_bytes")
     list_filter = ("host",)
+
+
+@admin.register(PoolSample)
+class PoolSampleAdmin(ReadOnlyAdmin):
+    """What each pool had and was asked for."""
+
+    list_display = ("pool", "at", "waiting", "starting", "idle", "busy")
+    list_filter = ("pool",)
+
+
+@admin.register(QueuePicture)
+class QueuePictureAdmin(ReadOnlyAdmin):
+    """What the last look at the queue found."""
+
+    list_display = ("at", "digest")
 
 
 @admin.register(Label)

@@ -41,8 +41,10 @@ SECTIONS: Final = (
     Section(
         "host-list", "Hosts", "server", "h", ("host-", "maintenance-"), "hosts", on_tabbar=True
     ),
-    Section("pool-list", "Pools", "layers", "p", ("pool-",)),
-    Section("job-list", "Jobs", "square-chart-gantt", "j", ("job-",), "jobs", on_tabbar=True),
+    Section("pool-list", "Pools", "layers", "p", ("pool-", "decision-")),
+    Section(
+        "job-list", "Jobs", "square-chart-gantt", "j", ("job-", "label-"), "jobs", on_tabbar=True
+    ),
     Section("drift-list", "Drift", "activity", "d", ("drift-", "countdown-"), "drift"),
     Section("report-month", "Reports", "chart-column", "s", ("report-",)),
     Section("event-list", "Audit log", "scroll-text", "l", ("event-",)),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.contrib.sessions.models import Session
 from django_q.models import Failure
 
-from runners import decisions, deliveries, lifecycle
+from runners import decisions, deliveries, lifecycle, pool_samples
 from runners.audit import Actor
 from runners.errors import IllegalTransition, StaleState
 from runners.models import Runner
@@ -23,9 +23,10 @@ def keep_house(*, decisions_kept: timedelta, now: datetime) -> str:
     failures, _ = Failure.objects.filter(stopped__lt=now - KEEP_FAILED_TASKS).delete()
     forgotten = deliveries.forget_old(now=now)
     looks = decisions.forget(before=now - decisions_kept)
+    samples = pool_samples.thin(now=now)
     return (
-        f"{sessions} sessions, {failures} failed tasks, {forgotten} deliveries and {looks} "
-        "decisions deleted"
+        f"{sessions} sessions, {failures} failed tasks, {forgotten} deliveries, {looks} decisions "
+        f"and {samples} samples of pools deleted"
     )
 
 

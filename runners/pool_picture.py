@@ -333,9 +333,9 @@ def versions_refused(pools: list[Pool]) -> dict[int, str]:
     return why
 
 
-def host_rooms(*, now: datetime) -> tuple[HostRoom, ...]:
-    """Every host in service with what it has left, by name."""
-    there_is = placement.room()
+def host_rooms(*, now: datetime, among: placement.Room | None = None) -> tuple[HostRoom, ...]:
+    """Every host in service with what it has left, by name; `among` is a reading of them."""
+    there_is = among or placement.room()
     labels: dict[int, set[str]] = {}
     carried = Host.labels.through.objects.filter(host__retired_at__isnull=True)
     for host_id, name in carried.values_list("host_id", "label__name"):

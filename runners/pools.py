@@ -13,11 +13,20 @@ from time import monotonic
 
 from django.db import transaction
 
-from runners import audit, decisions, lifecycle, pool_picture, pool_policy
+from runners import (
+    audit,
+    decisions,
+    lifecycle,
+    pool_picture,
+    pool_policy,
+    pool_samples,
+    queue_picture,
+)
 from runners.audit import Actor
 from runners.errors import FleetError, IllegalTransition, InvalidRequest, StaleState
 from runners.models import Event, Host, Pool, Runner
 from runners.pool_picture import Rules
+from runners.pool_samples import PoolCounts
 from runners.scaling import Plan, PoolDecision, Start, Stop, limits_at
 from runners.states import RunnerState
 
@@ -58,7 +67,19 @@ def scale(rules: Rules, *, now: datetime, by: Actor) -> Scaled:
         took=timedelta(seconds=monotonic() - began),
         now=now,
     )
+    queue_picture.take(planned, now=now)
+    pool_samples.note(map(_counts, planned.decisions), now=now)
     return done
+
+
+def _counts(decision: PoolDecision) -> PoolCounts:
+    return PoolCounts(
+        decision.pool_id,
+        waiting=decision.waiting,
+        starting=decision.starting,
+        idle=decision.idle,
+        busy=decision.busy,
+    )
 
 
 def _end_pauses(*, now: datetime, by: Actor) -> None:

@@ -12,7 +12,9 @@ from runners.models.label import Label
 from runners.models.loss import Postmortem
 from runners.models.maintenance import Maintenance, MaintenanceHost
 from runners.models.pool import Decision, Pool
+from runners.models.pool_sample import PoolSample
 from runners.models.process import Beat, Lease
+from runners.models.queue_picture import QueuePicture
 from runners.models.repository import Repository
 from runners.models.runner import Runner, RunnerLog, RunnerQuerySet
 from runners.models.scope import Credential, RunnerPackage, Scope
@@ -42,8 +44,10 @@ __all__ = [
     "MaintenanceHost",
     "Outage",
     "Pool",
+    "PoolSample",
     "PoolTarget",
     "Postmortem",
+    "QueuePicture",
     "Repository",
     "RepositoryPayer",
     "Runner",

@@ -10,11 +10,13 @@ from typing import Final
 from django.db.models import F, Q
 from django.urls import reverse
 
+from runners import queue_picture, waiting
 from runners.models import Credential, Host, Pool, Runner, Scope
 from runners.states import DisplayState, HostState
 
 FAILED_NAMED: Final = 3
 HOSTS_NAMED: Final = 20
+GROUPS_NAMED: Final = 3
 DISK_FULL_SHARE: Final = 0.9
 _GOOD_VERDICTS: Final = ("", "valid", "unknown")
 _WARNING_VERDICTS: Final = ("too-broad", "expiring")
@@ -34,7 +36,8 @@ class Concern:
 
 
 def concerns(*, now: datetime) -> list[Concern]:
-    """Return what to look at; six queries, for hosts, pools, runners, credentials and scopes."""
+    """Return what to look at; seven queries, for hosts, pools, runners, credentials, scopes and the
+    queue."""
     found = [
         *_silent_hosts(now),
         *_strained_hosts(now),
@@ -42,6 +45,7 @@ def concerns(*, now: datetime) -> list[Concern]:
         *_runners(now),
         *_credentials(),
         *_scopes(),
+        *_queue(now),
     ]
     return sorted(found, key=lambda concern: _SEVERITY[concern.state])
 
@@ -155,6 +159,58 @@ def _runners(now: datetime) -> Iterable[Concern]:
             since=None,
             url=f"{reverse('runner-list')}?sort=state",
             action="Open list",
+        )
+
+
+def _queue(now: datetime) -> Iterable[Concern]:
+    """Jobs that nothing can run, by what they ask for; and jobs that GitHub gives up on soon."""
+    picture = queue_picture.read()
+    if picture.at is None or picture.is_old(now):
+        return
+    url = reverse("job-queue")
+    stuck = sorted(
+        (group for group in picture.groups if group.unroutable), key=lambda group: group.oldest_at
+    )
+    for group in stuck[:GROUPS_NAMED]:
+        jobs = "1 job" if group.jobs == 1 else f"{group.jobs} jobs"
+        ends = waiting.cancelled_at(group.oldest_at)
+        yield Concern(
+            state="critical",
+            title=f"{jobs} of {group.repository} can't run",
+            text=f"{group.worst.cause} {group.worst.fix} GitHub cancels the oldest at "
+            f"{ends:%Y-%m-%d %H:%M} UTC.",
+            since=group.oldest_at,
+            url=f"{url}?state=unroutable",
+            action="Open queue",
+        )
+    if len(stuck) > GROUPS_NAMED:
+        jobs_left = sum(group.jobs for group in stuck[GROUPS_NAMED:])
+        yield Concern(
+            state="critical",
+            title=f"{jobs_left} more jobs can't run",
+            text="No pool serves them.",
+            since=None,
+            url=f"{url}?state=unroutable",
+            action="Open queue",
+        )
+    late = [
+        group
+        for group in picture.groups
+        if group.ours
+        and not group.unroutable
+        and waiting.cancelled_at(group.oldest_at) - now <= waiting.CANCEL_IS_NEAR
+    ]
+    if late:
+        oldest = min(late, key=lambda group: group.oldest_at)
+        yield Concern(
+            state="warning",
+            title=f"GitHub soon cancels waiting jobs of {oldest.repository}",
+            text=f"The oldest is cancelled at "
+            f"{waiting.cancelled_at(oldest.oldest_at):%Y-%m-%d %H:%M} UTC, after 24 hours. "
+            f"{oldest.worst.cause}",
+            since=oldest.oldest_at,
+            url=url,
+            action="Open queue",
         )
 
 

@@ -22,7 +22,7 @@ from runners.views import versions
 from runners.views.attention import Concern, concerns
 from runners.views.fleet_map import Rack, racks
 from runners.views.guard import role_required
-from runners.views.job_rows import Counts, JobRow, waiting_rows
+from runners.views.job_rows import JobRow, waiting_rows
 from runners.views.runner_rows import RunnerRow, runner_rows
 from runners.views.shared import Context, FleetRequest, page, polled
 
@@ -91,8 +91,7 @@ class HostCounts:
 def overview(request: FleetRequest) -> HttpResponse:
     now = timezone.now()
     hosts = _host_counts(now)
-    counted = list(Runner.objects.counted(now))
-    displays = _displays(counted)
+    displays = _displays(now)
     figures = _figures(hosts, displays, now)
     found = concerns(now=now)
     context: Context = {
@@ -106,7 +105,7 @@ def overview(request: FleetRequest) -> HttpResponse:
         "concerns": found[:CONCERNS_SHOWN],
         "more_concerns": found[CONCERNS_SHOWN:],
         "concern_count": len(found),
-        "waiting": _waiting(counted, now),
+        "waiting": _waiting(now),
         "running": _running(now),
         "announce": _announce(found),
     }
@@ -123,10 +122,10 @@ def _host_counts(now: datetime) -> HostCounts:
     )
 
 
-def _displays(counted: Counts) -> Counter[str]:
-    """Count the current runners by the word a person sees."""
+def _displays(now: datetime) -> Counter[str]:
+    """Count the current runners by the word a person sees; one query."""
     displays: Counter[str] = Counter()
-    for _, _, display, number in counted:
+    for _, _, display, number in Runner.objects.counted(now):
         displays[display] += number
     return displays
 
@@ -206,9 +205,9 @@ def _racks(hosts: int, now: datetime) -> list[Rack]:
     return racks(list(rows[:RACKS_SHOWN]), now=now)
 
 
-def _waiting(counted: Counts, now: datetime) -> list[JobRow]:
+def _waiting(now: datetime) -> list[JobRow]:
     """The jobs that wait longest, each with its reason."""
-    return waiting_rows(_queued().order_by("queued_at")[:WAITING_SHOWN], now=now, counted=counted)
+    return waiting_rows(_queued().order_by("queued_at")[:WAITING_SHOWN], now=now)
 
 
 def _running(now: datetime) -> list[RunnerRow]:

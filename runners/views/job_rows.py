@@ -1,40 +1,30 @@
 """What the pages say of jobs: why one waits, how long it waited and ran, and how it ended.
 
-Read only; `supplies` runs four queries however many jobs and runners there are.
+Read only; the reasons are those of the last look at the queue, read with one query.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.urls import reverse
 
-from runners.models import Job, Pool, Runner
-from runners.states import SERVING, DisplayState, RunnerState
-from runners.waiting import Reason, Supply, reason
+from runners import queue_picture, waiting
+from runners.models import Job
+from runners.waiting import Reason
 
-_KIND: Mapping[str, str] = {
-    DisplayState.IDLE: "idle",
-    DisplayState.STARTING: "starting",
-    DisplayState.BUSY: "busy",
-    DisplayState.OFFLINE: "down",
-    DisplayState.LOST: "down",
-    DisplayState.FAILED: "down",
-    DisplayState.QUARANTINED: "down",
-}
-_SERVES = (*SERVING, RunnerState.FAILED)
 LONG_WAIT_SECONDS = 120
 VERY_LONG_WAIT_SECONDS = 300
-
-Counts = Sequence[tuple[int | None, str, str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One job; lengths in seconds. `reason` only while it waits, `tone` marks a long wait."""
+    """One job; lengths in seconds. `reason` only while it waits, `tone` marks a long wait.
+
+    `cancelled_at`: when GitHub cancels it, told once that is near or nothing else can happen.
+    """
 
     job: Job
     url: str
@@ -46,6 +36,8 @@ class JobRow:
     tone: str
     runner_url: str
     reason: Reason | None = None
+    cancelled_at: datetime | None = None
+    pool_url: str = ""
 
 
 def job_rows(jobs: Iterable[Job], *, now: datetime) -> list[JobRow]:
@@ -53,39 +45,13 @@ def job_rows(jobs: Iterable[Job], *, now: datetime) -> list[JobRow]:
     return [_row(job, now, None) for job in jobs]
 
 
-def waiting_rows(
-    jobs: Iterable[Job], *, now: datetime, counted: Counts | None = None
-) -> list[JobRow]:
-    """Return the rows of waiting jobs, each with its reason; `counted` as `Runner.counted`."""
+def waiting_rows(jobs: Iterable[Job], *, now: datetime) -> list[JobRow]:
+    """Return the rows of waiting jobs, each with the reason the last look at the queue gave."""
     loaded = list(jobs)
-    known = supplies(now, counted) if loaded else []
-    return [_row(job, now, _reason(job, known, now)) for job in loaded]
-
-
-def supplies(now: datetime, counted: Counts | None = None) -> list[Supply]:
-    """Count what serves: a pool's runners together, those without a pool by their labels."""
-    pools: dict[int, Counter[str]] = {}
-    for pool_id, state, display, number in counted or Runner.objects.counted(now):
-        if pool_id is not None and state in _SERVES and display in _KIND:
-            pools.setdefault(pool_id, Counter())[_KIND[display]] += number
-    labels = {
-        pool.pk: frozenset(label.name.lower() for label in pool.labels.all())
-        for pool in Pool.objects.prefetch_related("labels")
-    }
-    known = [Supply(labels[pk], **pools.get(pk, Counter())) for pk in labels]
-    alone: dict[frozenset[str], Counter[str]] = {}
-    for runner in Runner.objects.for_rows().filter(pool__isnull=True, state__in=_SERVES):
-        names = frozenset(label.name.lower() for label in runner.labels.all())
-        if (display := runner.display_at(now)) in _KIND:
-            alone.setdefault(names, Counter())[_KIND[display]] += 1
-    return [*known, *(Supply(names, **counts) for names, counts in alone.items())]
-
-
-def _reason(job: Job, known: list[Supply], now: datetime) -> Reason:
-    if job.status == Job.Status.WAITING:
-        return Reason("cordoned", "It waits for approval at GitHub.", "Approve the deployment.")
-    waited = (now - job.queued_at).total_seconds()
-    return reason([str(label) for label in job.labels], known, waited_seconds=waited)
+    if not loaded:
+        return []
+    reasons = queue_picture.read().reasons(loaded, now=now)
+    return [_row(job, now, why) for job, why in zip(loaded, reasons, strict=True)]
 
 
 def _row(job: Job, now: datetime, why: Reason | None) -> JobRow:
@@ -103,10 +69,21 @@ def _row(job: Job, now: datetime, why: Reason | None) -> JobRow:
         word=word,
         waited_seconds=max(0.0, waited),
         ran_seconds=None if ran is None else max(0.0, ran),
-        tone=_tone(waited),
+        tone=wait_tone(waited),
         runner_url=reverse("runner-detail", args=[job.runner_id]) if job.runner_id else "",
         reason=why,
+        cancelled_at=_cancelled_at(job, why, now),
+        pool_url=reverse("pool-detail", args=[why.pool]) if why is not None and why.pool else "",
     )
+
+
+def _cancelled_at(job: Job, why: Reason | None, now: datetime) -> datetime | None:
+    """When GitHub gives up on a queued job; approvals have a clock of their own."""
+    if why is None or job.status != Job.Status.QUEUED:
+        return None
+    at = waiting.cancelled_at(job.queued_at)
+    near = at - now <= waiting.CANCEL_IS_NEAR
+    return at if near or why.code in waiting.UNROUTABLE else None
 
 
 def _state(job: Job) -> tuple[str, str]:
@@ -119,7 +96,8 @@ def _state(job: Job) -> tuple[str, str]:
     return job.status, job.get_status_display()
 
 
-def _tone(waited: float) -> str:
+def wait_tone(waited: float) -> str:
+    """How a wait of so many seconds stands out: the classes of its words."""
     if waited >= VERY_LONG_WAIT_SECONDS:
         return "down strong"
     return "caution strong" if waited >= LONG_WAIT_SECONDS else "muted"

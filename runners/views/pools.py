@@ -5,29 +5,42 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.contrib import messages
 from django.db.models import Count, F, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from runners import pool_policy, pools, recovery
 from runners.errors import FleetError
-from runners.forms.pools import PauseForm, PoolForm, RemovePoolForm
-from runners.models import Event, Pool, Runner, Scope
+from runners.forms.pools import PauseForm, RemovePoolForm
+from runners.models import Decision, Event, Pool, Runner, Scope
 from runners.states import DisplayState, RunnerState
 from runners.views import versions
-from runners.views.actions import Place, Question, Subject, ask_about, done
+from runners.views.actions import (
+    Place,
+    Question,
+    Subject,
+    ask_about,
+    done,
+    filters_in_force,
+    refused,
+)
+from runners.views.decisions import PoolLine, recent_of
 from runners.views.event_words import Happening, happening
 from runners.views.guard import role_required
+from runners.views.policy_words import policy_sentences
+from runners.views.pool_graph import PoolGraph, pool_graph
 from runners.views.shared import Context, FleetRequest, actor, page, polled
 
 EVENTS_SHOWN: Final = 12
+DECISIONS_SHOWN: Final = 8
+ONE_MORE: Final = "One more, asked for by hand"
 _LIST: Final = "pools/_pool_list.html"
 _PAGE: Final = "pools/_pool_page.html"
 _DOWN: Final = (
@@ -78,6 +91,10 @@ class PoolPage:
     sentences: list[str]
     events: list[Happening]
     runners_url: str
+    graph: PoolGraph
+    decisions: list[tuple[Decision, PoolLine]]
+    decisions_url: str
+    list_url: str
 
 
 @polled(versions.fleet_version)
@@ -108,55 +125,22 @@ def pool_detail(request: FleetRequest, name: str) -> HttpResponse:
 
 @role_required("admin")
 @require_http_methods(["GET", "POST"])
-def pool_new(request: FleetRequest) -> HttpResponse:
-    form = PoolForm(request.POST if request.method == "POST" else None)
-    status = 422 if form.is_bound else 200
-    if form.is_valid():
-        try:
-            pool = pool_policy.create(form.policy, by=actor(request), now=timezone.now())
-        except FleetError as error:
-            form.add_error(None, error.user_message)
-        else:
-            messages.success(request, f"{pool.name} is created.")
-            return redirect(pool)
-    context = {"form": form, "pool": None}
-    return render(request, "pools/pool_form.html", context, status=status)
-
-
-@role_required("admin")
-@require_http_methods(["GET", "POST"])
-def pool_edit(request: FleetRequest, name: str) -> HttpResponse:
-    pool = _get_pool_for_user(request, name)
-    if request.method == "POST":
-        form, status = PoolForm(request.POST), 422
-    else:
-        form, status = PoolForm.showing(pool_policy.policy_of(pool)), 200
-    if form.is_valid():
-        try:
-            pool_policy.change(pool, form.policy, by=actor(request), reason="", now=timezone.now())
-        except FleetError as error:
-            form.add_error(None, error.user_message)
-        else:
-            messages.success(request, f"{pool.name} is saved. New runners follow it.")
-            return redirect(pool)
-    context = {"form": form, "pool": _get_pool_for_user(request, name)}
-    return render(request, "pools/pool_form.html", context, status=status)
-
-
-@role_required("admin")
-@require_http_methods(["GET", "POST"])
 def pool_pause(request: FleetRequest, name: str) -> HttpResponse:
     pool = _get_pool_for_user(request, name)
     form = PauseForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
         question = Question(
             f"Pause {name}?",
-            "It starts no runners until somebody resumes it. Those it has go on.",
+            "It neither starts runners nor lets any go until it is resumed. Those it has go on.",
             f"Pause {name}",
         )
         return ask_about(request, _subject(request, pool), "pause", form, question)
-    pools.pause(pool, by=actor(request), reason=form.cleaned_data["reason"], now=timezone.now())
-    return done(request, _subject(request, pool), f"{name} is paused.", undo="resume")
+    now, minutes = timezone.now(), form.cleaned_data["minutes"]
+    until = now + timedelta(minutes=minutes) if minutes else None
+    reason = form.cleaned_data["reason"]
+    pools.pause(pool, by=actor(request), reason=reason, now=now, until=until)
+    said = f"{name} is paused until {until:%Y-%m-%d %H:%M} UTC." if until else f"{name} is paused."
+    return done(request, _subject(request, pool), said, undo="resume")
 
 
 @role_required("admin")
@@ -165,6 +149,19 @@ def pool_resume(request: FleetRequest, name: str) -> HttpResponse:
     pool = _get_pool_for_user(request, name)
     pools.resume(pool, by=actor(request), reason="", now=timezone.now())
     return done(request, _subject(request, pool), f"{name} starts runners again.")
+
+
+@role_required("operator")
+@require_POST
+def pool_more(request: FleetRequest, name: str) -> HttpResponse:
+    """Start one more of its runners now, whatever waits."""
+    pool = _get_pool_for_user(request, name)
+    try:
+        made = pools.start_now(pool, by=actor(request), reason=ONE_MORE, now=timezone.now())
+    except FleetError as error:
+        return refused(request, _subject(request, pool), error)
+    said = f"{made[0].name} is on its way on {made[0].host.name}."
+    return done(request, _subject(request, pool), said)
 
 
 @role_required("operator")
@@ -260,7 +257,8 @@ def _bar(counts: Counter[str], whole: int) -> list[Share]:
 def _keeping(pool: Pool, counts: Counter[str], now: datetime) -> tuple[str, str, str]:
     """Whether the pool is kept as it should be: a state, its word, and why not."""
     if pool.paused_at is not None:
-        return "cordoned", "Paused", pool.paused_reason
+        until = f", until {pool.paused_until:%Y-%m-%d %H:%M} UTC" if pool.paused_until else ""
+        return "cordoned", "Paused", f"{pool.paused_reason}{until}"
     if pool.quarantined_at is not None:
         failures = pool.consecutive_failures
         why = f"The last {failures} starts failed; none is tried until somebody releases it."
@@ -276,45 +274,23 @@ def _keeping(pool: Pool, counts: Counter[str], now: datetime) -> tuple[str, str,
     return "ok", "Kept", ""
 
 
-def _sentences(pool: Pool) -> list[str]:
-    """The policy as a person would say it."""
-    kept = f"Keep {pool.min_idle} idle runner{'s' if pool.min_idle != 1 else ''} ready."
-    life = (
-        "Each takes one job, then GitHub deregisters it."
-        if pool.ephemeral
-        else "Each runs until it is stopped: the host keeps a registration key."
-    )
-    where = _where(pool)
-    what = ["a GPU"] if pool.needs_gpu else []
-    if pool.architecture:
-        what.append(f"{pool.architecture} hosts")
-    needs = f"Needs {' and '.join(what)}." if what else ""
-    most = f"Never run more than {pool.max_runners} at a time."
-    return [sentence for sentence in (kept, most, life, where, needs) if sentence]
-
-
-def _where(pool: Pool) -> str:
-    """Which sites, in the order they are asked."""
-    if not pool.sites:
-        return ""
-    sites = ", then ".join(pool.sites)
-    if pool.sites_only:
-        return f"Only on hosts in {sites}."
-    return f"Prefer hosts in {sites}; others serve when those are full."
-
-
 def _detail_context(request: FleetRequest, name: str) -> Context:
     now = timezone.now()
     pool = _get_pool_for_user(request, name)
+    span = filters_in_force(request).get("range", "")
     events = Event.objects.filter(object_kind="pool", object_id=pool.pk)[:EVENTS_SHOWN]
     return {
         "now": now,
         "version": versions.fleet_version(request),
         "page": PoolPage(
             row=_rows([pool], now)[0],
-            sentences=_sentences(pool),
+            sentences=policy_sentences(pool_policy.policy_of(pool)),
             events=[happening(event) for event in events],
             runners_url=f"{reverse('runner-list')}?pool={pool.name}",
+            graph=pool_graph(pool, span=span, now=now),
+            decisions=recent_of(pool, limit=DECISIONS_SHOWN),
+            decisions_url=f"{reverse('decision-list')}?pool={pool.name}",
+            list_url=f"{pool.get_absolute_url()}?range={span}" if span else pool.get_absolute_url(),
         ),
     }
 

@@ -36,6 +36,7 @@ from runners.models import (
     Host,
     Job,
     Outage,
+    QueuePicture,
     Runner,
     RunnerLog,
     Scope,
@@ -70,6 +71,7 @@ def fleet_version(request: HttpRequest) -> str:
             Count("pk", filter=Q(offline_after__lte=now)),
         ),
         jobs=_together(open_jobs, Count("pk"), Max("seen_at")),
+        queue=Subquery(QueuePicture.objects.values("digest")[:1]),
     )
     return _digest(rows, _bucket(now))
 

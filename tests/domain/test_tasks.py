@@ -185,4 +185,6 @@ def test_canary_comes_back_with_the_moment_it_was_sent(github):
 
 
 def test_house_is_kept_and_says_so(github):
-    assert tasks.keep_house() == "0 sessions, 0 failed tasks, 0 deliveries and 0 decisions deleted"
+    assert tasks.keep_house() == (
+        "0 sessions, 0 failed tasks, 0 deliveries, 0 decisions and 0 samples of pools deleted"
+    )

@@ -42,7 +42,9 @@ def test_failed_tasks_go_after_two_weeks(now):
 def test_what_was_deleted_is_counted(now):
     failed_task("old", now - timedelta(days=15))
 
-    assert keep_house(now) == "0 sessions, 1 failed tasks, 0 deliveries and 0 decisions deleted"
+    assert keep_house(now) == (
+        "0 sessions, 1 failed tasks, 0 deliveries, 0 decisions and 0 samples of pools deleted"
+    )
 
 
 def test_schedules_are_the_same_however_often_they_are_set_up():

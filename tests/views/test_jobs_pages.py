@@ -16,6 +16,7 @@ from tests.factories import (
     RunnerFactory,
     ScopeFactory,
 )
+from tests.looks import look
 from tests.views.conftest import HTMX
 from tests.views.dom import parse
 
@@ -43,32 +44,47 @@ def test_waiting_jobs_come_oldest_first(viewer):
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({}, "1 idle runner matches, yet GitHub has not assigned"),
-        ({"starting": True}, "1 matching runner is starting."),
-        ({"busy": True}, "The one matching runner is busy."),
-        ({"failed": True}, "The one matching runner is down."),
-        ({"draining": True}, "No runner has the label self-hosted."),
-        ({"removed": True}, "No runner has the label self-hosted."),
+        ({"starting": True}, "A runner of linux-x64 is starting since"),
+        ({"busy": True}, "The one runner that linux-x64 may have is busy"),
+        ({"draining": True}, "linux-x64 has 1 runner, 0 of them busy"),
+        ({"removed": True}, "No host takes its runner now"),
     ],
 )
-def test_a_waiting_job_says_why(viewer, facts, words):
-    RunnerFactory(**facts)
-    job = JobFactory(queued_at=NOW - timedelta(minutes=2))
+def test_a_waiting_job_says_why_as_the_plan_found_it(viewer, facts, words):
+    pool = PoolFactory(name="linux-x64", max_runners=1)
+    times = {"state_changed_at": NOW} if "starting" in facts else {}
+    host = HostFactory(cordoned_for_work=True)
+    runner = RunnerFactory(pool=pool, scope=pool.scope, host=host, **facts, **times)
+    JobFactory(scope=pool.scope, running=True, runner=runner)
+    job = JobFactory(scope=pool.scope, queued_at=NOW - timedelta(minutes=2))
+    look()
 
     assert reason_of(viewer, job).startswith(words)
 
 
-def test_a_silent_hosts_runner_is_no_supply(viewer):
-    RunnerFactory(host=HostFactory(offline=True))
-
-    assert "down" in reason_of(viewer, JobFactory())
+def test_a_job_nobody_looked_at_says_so(viewer):
+    assert reason_of(viewer, JobFactory()).startswith("The queue has not been looked at yet.")
 
 
-def test_runners_of_a_pool_count_by_the_pools_labels(viewer):
-    pool = PoolFactory(labels=["self-hosted", "linux", "x64"])
-    RunnerFactory(pool=pool, busy=True)
+@pytest.mark.parametrize(
+    ("labels", "hours", "told"),
+    [
+        (["self-hosted", "linux"], 1, False),
+        (["self-hosted", "linux"], 21, True),
+        (["cuda-13"], 1, True),
+    ],
+)
+def test_the_countdown_to_githubs_cancel_is_told_when_it_matters(viewer, labels, hours, told):
+    pool = PoolFactory()
+    job = JobFactory(
+        scope=pool.scope, labels=labels, queued_at=NOW - timedelta(hours=hours, seconds=1)
+    )
+    look()
 
-    assert reason_of(viewer, JobFactory()).startswith("The one matching runner is busy.")
+    left = f"GitHub cancels it in {23 - hours} h"
+    assert (left in reason_of(viewer, job)) is told
+    page = parse(viewer.get(job.get_absolute_url()).content)
+    assert [each.text.startswith(left) for each in page.all(id="cancelled-at")] == [True] * told
 
 
 def test_a_job_that_waits_for_approval_says_so(viewer):
@@ -141,12 +157,15 @@ def test_a_job_page_tells_all_of_it(viewer):
     assert f"{runner.name} on {runner.host.name}" in page.text
 
 
-def test_a_waiting_jobs_page_says_why(viewer):
-    job = JobFactory(labels=["cuda-13"])
+def test_a_waiting_jobs_page_says_why_and_leads_to_the_pool(viewer):
+    pool = PoolFactory(name="linux-x64")
+    job = JobFactory(scope=pool.scope, labels=["linux", "cuda-13"])
+    look()
 
-    text = parse(viewer.get(job.get_absolute_url()).content).by_id("job-page").text
+    page = parse(viewer.get(job.get_absolute_url()).content).by_id("job-page")
 
-    assert "No runner has the label cuda-13." in text
+    assert "No pool carries the label cuda-13 beside linux" in page.text
+    assert page.one("a", href=pool.get_absolute_url()).text == "Open linux-x64"
 
 
 def test_an_unchanged_poll_is_204_in_two_queries(viewer, django_assert_num_queries):
@@ -169,5 +188,7 @@ def test_jobs_cost_the_same_however_many(viewer, django_assert_num_queries, coun
         JobFactory(scope=scope, running=True, runner=runner)
         JobFactory(scope=scope, done=True, runner=runner)
 
-    with django_assert_num_queries(15):
+    look()
+
+    with django_assert_num_queries(11):
         viewer.get(URL)

@@ -13,9 +13,11 @@ from tests.factories import (
     CredentialFactory,
     HostFactory,
     JobFactory,
+    PoolFactory,
     RunnerFactory,
     ScopeFactory,
 )
+from tests.looks import look
 from tests.views.dom import parse
 
 pytestmark = pytest.mark.django_db
@@ -228,11 +230,53 @@ def test_waiting_jobs_are_listed_oldest_first_with_their_reason(viewer):
     HostFactory()
     JobFactory(name="late", queued_at=NOW - timedelta(minutes=1), labels=["gpu"])
     JobFactory(name="early", queued_at=NOW - timedelta(minutes=9))
+    look()
 
     jobs = overview(viewer).by_id("waiting").all("li")
 
     assert [job.one("b").text for job in jobs] == ["early", "late"]
-    assert "No runner has the label gpu." in jobs[1].text
+    assert "No pool carries gpu." in jobs[1].text
+
+
+def test_jobs_that_nothing_can_run_need_attention_with_their_countdown(viewer):
+    HostFactory()
+    job = JobFactory(labels=["cuda-13"], repository="acme/ml")
+    look()
+
+    concern = overview(viewer).by_id("attention").one("li")
+
+    assert concern["data-state"] == "critical"
+    assert concern.one("b").text == "1 job of acme/ml can't run"
+    assert "No pool carries cuda-13." in concern.text
+    ends = job.queued_at + timedelta(hours=24)
+    assert f"GitHub cancels the oldest at {ends:%Y-%m-%d %H:%M} UTC." in concern.text
+    assert concern.one("a")["href"] == f"{reverse('job-queue')}?state=unroutable"
+
+
+def test_only_a_few_that_cannot_run_are_named(viewer):
+    HostFactory()
+    for number in range(5):
+        JobFactory(labels=[f"nobody-{number}"])
+    look()
+
+    titles = [each.text for each in overview(viewer).by_id("attention").all("b")]
+
+    assert "2 more jobs can't run" in titles
+    assert len(titles) == 4
+
+
+def test_jobs_that_github_soon_cancels_need_attention(viewer):
+    pool = PoolFactory()
+    RunnerFactory(scope=pool.scope, pool=pool, busy=True)
+    JobFactory(scope=pool.scope, queued_at=NOW - timedelta(hours=19))
+    look()
+    assert overview(viewer).all(id="attention") == []
+
+    JobFactory(scope=pool.scope, repository="acme/api", queued_at=NOW - timedelta(hours=21))
+    look()
+
+    concern = overview(viewer).by_id("attention").one("li")
+    assert concern.one("b").text == "GitHub soon cancels waiting jobs of acme/api"
 
 
 def test_running_jobs_are_listed_longest_first(viewer):
@@ -253,8 +297,9 @@ def test_the_overview_costs_the_same_queries_however_large(
         RunnerFactory(scope=scope, busy=True)
         RunnerFactory(scope=scope, failed=True)
         JobFactory(scope=scope)
+    look()
 
-    with django_assert_num_queries(26):
+    with django_assert_num_queries(25):
         operator.get(URL)
 
 

@@ -7,10 +7,15 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 
-from runners.models import Event, Pool
+from runners import pool_samples, pools
+from runners.audit import Actor
+from runners.models import Event, Pool, Runner
+from runners.pool_picture import Rules
+from runners.pool_samples import PoolCounts
 from tests.factories import NOW, HostFactory, PoolFactory, RunnerFactory, ScopeFactory
 from tests.views.conftest import HTMX
 from tests.views.dom import parse
+from tests.views.pool_fields import pool_fields
 
 pytestmark = pytest.mark.django_db
 LIST, NEW = reverse("pool-list"), reverse("pool-new")
@@ -26,15 +31,7 @@ def url_of(verb, pool):
 
 
 def policy(scope, /, **changes):
-    return {
-        "name": "linux-x64",
-        "scope": scope.pk,
-        "labels": "self-hosted, linux, x64",
-        "min_idle": "2",
-        "max_runners": "10",
-        "lifetime": "ephemeral",
-        **changes,
-    }
+    return {**pool_fields(scope), "min_idle": "2", **changes}
 
 
 def status_of(client, pool):
@@ -86,7 +83,14 @@ def test_runners_are_counted_by_what_they_are_worth(viewer):
 
 def test_a_pool_page_says_its_policy_in_sentences(viewer):
     pool = PoolFactory(
-        min_idle=2, max_runners=8, sites=["eu"], needs_gpu=True, architecture="arm64"
+        min_idle=2,
+        max_runners=8,
+        sites=["eu"],
+        needs_gpu=True,
+        architecture="arm64",
+        preset="lazy",
+        idle_timeout_seconds=600,
+        schedule=[{"days": ["sat"], "from": "08:00", "to": "10:00", "max_runners": 1}],
     )
 
     text = parse(viewer.get(pool.get_absolute_url()).content).by_id("pool-page").text
@@ -96,6 +100,9 @@ def test_a_pool_page_says_its_policy_in_sentences(viewer):
         "Never run more than 8 at a time.",
         "Prefer hosts in eu",
         "Needs a GPU and arm64 hosts.",
+        "Start runners when 5 jobs wait, or one has waited 2 min.",
+        "Let a runner go after 10 min without a job.",
+        "Other limits: sat 08:00-10:00 max 1 (UTC).",
     ):
         assert sentence in text
 
@@ -129,11 +136,20 @@ def test_a_pool_is_created(admin):
     ("changes", "words"),
     [
         ({"name": "no blanks"}, "letters, digits"),
-        ({"name": "new"}, "this page's address"),
+        ({"name": "new"}, "can't be named new"),
         ({"name": "taken"}, "There is a pool named taken already."),
         ({"labels": " , "}, "between 1 and 100 labels"),
         ({"min_idle": "11"}, "more than the 10"),
-        ({"max_runners": "0"}, "greater than or equal to 1"),
+        ({"max_runners": "-1"}, "Give between 0 and 10 000 runners"),
+        ({"min_idle": ""}, "Give a number; 0 means none."),
+        ({"needs_gpu": "", "runners_per_gpu": "2"}, "Only a pool that needs a GPU can share one."),
+        ({"architecture": "arm64"}, "promises x64 hosts, not arm64"),
+        ({"time_zone": "Mars/Phobos"}, "is no time zone"),
+        ({"windows": "working hours"}, "Line 1 is no window. Write it as: mon-fri"),
+        ({"windows": "mon-fri 08:00-18:00 idle 11"}, "keeps 11 idle, which is more than the 10"),
+        ({"sites_only": "on"}, "Name the sites"),
+        ({"repositories": "web"}, "web is no repository: write owner/name"),
+        ({"emulation": "on"}, "With emulation every label must say so"),
         ({"scope": ""}, "required"),
     ],
 )
@@ -154,22 +170,114 @@ def test_a_change_begins_with_what_is_and_is_recorded(admin):
     pool = PoolFactory(name="linux-x64", min_idle=1)
 
     begun = parse(admin.get(url_of("edit", pool)).content).by_id("id_min_idle")["value"]
-    admin.post(url_of("edit", pool), policy(pool.scope, min_idle="3"))
+    admin.post(url_of("edit", pool), policy(pool.scope, min_idle="3", reason="Mornings"))
 
     event = Event.objects.get(action="pool.change")
     assert begun == "1"
     assert Pool.objects.get().min_idle == 3
     assert "idle 1" in event.was
     assert "idle 3" in event.became
+    assert (event.reason, event.detail["min_idle"]) == ("Mornings", ["1", "3"])
 
 
 def test_a_mistake_in_a_change_leaves_the_pool_as_it_was(admin):
     pool = PoolFactory(name="linux-x64", min_idle=1)
 
-    response = admin.post(url_of("edit", pool), policy(pool.scope, min_idle="99"))
+    response = admin.post(url_of("edit", pool), policy(pool.scope, min_idle="99", reason="x"))
 
     assert response.status_code == 422
     assert Pool.objects.get().min_idle == 1
+
+
+def test_a_change_without_a_reason_is_asked_for_one(admin):
+    pool = PoolFactory(name="linux-x64", min_idle=1)
+
+    response = admin.post(url_of("edit", pool), policy(pool.scope, min_idle="3"))
+
+    assert response.status_code == 422
+    assert "Say why, in a few words." in parse(response.content).one("main").text
+    assert Pool.objects.get().min_idle == 1
+
+
+def test_a_change_of_nothing_says_so(admin):
+    pool = PoolFactory(name="linux-x64", min_idle=2)
+    fields = policy(pool.scope, reason="x")
+
+    response = admin.post(url_of("edit", pool), fields, follow=True)
+
+    assert "linux-x64 is as it was." in parse(response.content).by_id("messages").text
+    assert not Event.objects.filter(action="pool.change").exists()
+
+
+def test_a_pause_may_end_by_itself(admin):
+    pool = PoolFactory(name="linux-x64")
+
+    refused = admin.post(url_of("pause", pool), {"reason": "x", "minutes": "0"})
+    admin.post(url_of("pause", pool), {"reason": "Driver update", "minutes": "90"})
+
+    until = NOW + timedelta(minutes=90)
+    assert refused.status_code == 422
+    assert "at least one minute" in parse(refused.content).one("main").text
+    assert Pool.objects.get().paused_until == until
+    assert status_of(admin, pool) == "Paused Driver update, until 2026-11-23 13:30 UTC"
+
+
+def test_one_more_is_started_now_whatever_the_policy_wants(sign_in):
+    HostFactory(name="forge-01")
+    pool = PoolFactory(name="linux-x64", min_idle=0)
+
+    response = sign_in("operator").post(url_of("more", pool), follow=True)
+
+    runner = Runner.objects.get()
+    assert (runner.pool, runner.state_reason) == (pool, "One more, asked for by hand")
+    assert "is on its way on forge-01." in parse(response.content).by_id("messages").text
+
+
+def test_one_more_without_a_host_is_refused_with_the_reason(sign_in):
+    pool = PoolFactory(name="linux-x64")
+
+    response = sign_in("operator").post(url_of("more", pool), headers=HTMX)
+
+    assert response.status_code == 409
+    assert "There is no host yet." in response.content.decode()
+
+
+def test_a_viewer_may_not_start_one_more(viewer):
+    pool = PoolFactory()
+
+    assert viewer.post(url_of("more", pool)).status_code == 403
+    assert parse(viewer.get(pool.get_absolute_url()).content).all(id="pool-more") == []
+
+
+def test_a_pools_page_draws_what_was_sampled_with_its_numbers(viewer):
+    pool = PoolFactory(name="linux-x64")
+    for minutes, busy in ((30, 1), (20, 3), (10, 2)):
+        counts = PoolCounts(pool.pk, waiting=5, starting=1, idle=0, busy=busy)
+        pool_samples.note([counts], now=NOW - timedelta(minutes=minutes))
+
+    page = parse(viewer.get(pool.get_absolute_url(), {"range": "6h"}).content)
+
+    graph = page.by_id("pool-graph")
+    assert graph.one("svg")["aria-label"] == (
+        "Demand and supply: working at most 3, runners at most 4, jobs waiting at most 5"
+    )
+    rows = page.by_id("numbers-pool").one("tbody").all("tr")
+    assert [cell.text for cell in rows[-1].all("td")[1:]] == ["2", "3", "5"]
+    assert graph.one("a", aria_current="true").text == "6 h"
+    assert page.by_id("pool-page")["hx-get"].endswith("?range=6h")
+
+
+def test_a_pools_page_lists_its_latest_decisions(viewer):
+    HostFactory()
+    pool, other = PoolFactory(name="linux-x64", min_idle=1), PoolFactory(name="other")
+    pools.scale(Rules(), now=NOW, by=Actor.system("pools"))
+
+    text = parse(viewer.get(pool.get_absolute_url()).content).by_id("pool-decisions").text
+    none = parse(viewer.get(other.get_absolute_url()).content).by_id("pool-decisions").text
+
+    assert "Start 1" in text
+    assert "starting 1 to keep 1 idle" in text
+    assert "No runner of this pool was started" in none
 
 
 def test_a_pause_asks_why_and_can_be_undone(admin):
