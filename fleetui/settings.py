@@ -314,7 +314,13 @@ FLEET_SAMPLE_SECONDS = _env.integer(
     help="At most one stored sample of a host's load in so long.",
 )
 
-# --- History and targets
+# --- Metrics, history and targets
+
+FLEET_METRICS_TOKEN = _env.secret(
+    "FLEET_METRICS_TOKEN",
+    help="What a Prometheus server on another machine sends as its bearer token to /metrics. "
+    "Without it only this machine may read them.",
+)
 
 FLEET_JOB_KEEP_DAYS = _env.integer(
     "FLEET_JOB_KEEP_DAYS",
@@ -484,7 +490,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_SSL_REDIRECT = FLEET_HTTPS
 # Probes speak plain HTTP to the process itself, behind whatever ends TLS.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = FLEET_HSTS_SECONDS if FLEET_HTTPS else 0
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -520,7 +526,11 @@ Q_CLUSTER: dict[str, Any] = {
 
 # --- Logs: every line leaves through one formatter that redacts it
 
-_log_secrets = [*FLEET_SECRET_KEYS, DATABASES["default"].get("PASSWORD", "")]
+_log_secrets = [
+    *FLEET_SECRET_KEYS,
+    FLEET_METRICS_TOKEN,
+    DATABASES["default"].get("PASSWORD", ""),
+]
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

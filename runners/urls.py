@@ -20,6 +20,7 @@ from runners.views import (
     jobs,
     maintenance,
     members,
+    metrics,
     onboarding,
     pool_editor,
     pools,
@@ -157,6 +158,7 @@ login = LoginView.as_view(
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("", include("runners.api.urls")),
     path("accounts/login/", login, name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),

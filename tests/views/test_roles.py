@@ -141,7 +141,7 @@ RULES = {
     "environment": Rule(ADMINS, READ),
 }
 # No person is behind these, or nobody yet: probes, agents' tokens, signed webhooks, signing in.
-WITHOUT_ROLE = frozenset({"healthz", "readyz", "login", "logout", "password-set"})
+WITHOUT_ROLE = frozenset({"healthz", "readyz", "login", "logout", "metrics", "password-set"})
 WITHOUT_ROLE_PREFIXES = ("agent-", "webhook-")
 
 MAKERS = {
