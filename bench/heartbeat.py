@@ -14,13 +14,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 
-from bench.common import ROOT, Options, environment, finish, median, options, run_python, say
+from bench.common import Options, environment, finish, median, options, run_python, say
 from bench.databases import Unavailable, database, free_port
+from bench.serving import serve
 
 HOSTS = 100
 RUNNERS_A_HOST = 4
@@ -81,7 +81,7 @@ def measure(kind: str, url: str, folder: Path, chosen: Options) -> dict[str, obj
     bare = [(f"/bench/bare?host={pk}", "", "{}") for _, pk, _ in agents]
     beats = [("/api/agent/heartbeat", token, _body(slots)) for token, _, slots in agents]
     rates: dict[str, list[float]] = {"bare": [], "heartbeat": []}
-    with _server(env, port):
+    with serve(env, port):
         for name, requests in (("bare", bare), ("heartbeat", beats)):
             load.run(port, requests, seconds=1)
             _check_answers(port, requests[0], name)
@@ -217,40 +217,6 @@ def _body(slots: Sequence[tuple[int, str, int]]) -> str:
             "journal": [],
         }
     )
-
-
-@contextmanager
-def _server(env: dict[str, str], port: int) -> Iterator[None]:
-    command = [
-        *(sys.executable, "-m", "gunicorn", "fleetui.wsgi:application"),
-        *(
-            "--bind",
-            f"127.0.0.1:{port}",
-            "--workers",
-            "2",
-            "--threads",
-            "4",
-            "--log-level",
-            "error",
-        ),
-    ]
-    server = subprocess.Popen(command, env=env, cwd=ROOT)
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                connection = HTTPConnection("127.0.0.1", port, timeout=2)
-                connection.request("GET", "/healthz")
-                if connection.getresponse().status == 200:
-                    break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(0.1)
-        yield
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
 
 
 if __name__ == "__main__":

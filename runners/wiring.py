@@ -8,7 +8,7 @@ from functools import lru_cache
 from django.conf import settings
 from django.urls import reverse
 
-from runners import credentials, history
+from runners import credentials, history, scopes
 from runners.credentials import NewCredential, auth_for, checked_url
 from runners.github.auth import AppAuth, Auth, TokenAuth
 from runners.github.cache import ConditionalCache
@@ -134,6 +134,19 @@ def job_source(scope: Scope) -> JobSource:
 def job_poll_interval() -> timedelta:
     """How often GitHub is asked for jobs where webhooks don't tell of them."""
     return timedelta(seconds=settings.FLEET_JOB_POLL_SECONDS)
+
+
+def webhook_secrets(scope: Scope) -> tuple[str, ...]:
+    """The secrets that this scope's deliveries may be signed with now."""
+    keys = tuple(settings.FLEET_SECRET_KEYS)
+    sealed = scopes.sealed_webhook_secrets(scope, now=now())
+    return tuple(_opened(keys, each) for each in sealed)
+
+
+@lru_cache(maxsize=256)
+def _opened(keys: tuple[str, ...], sealed: str) -> str:
+    """Hundreds of deliveries a second are signed with the same few secrets."""
+    return _vault(keys).decrypt(sealed)
 
 
 def webhook_address(scope: Scope) -> str:

@@ -7,7 +7,6 @@ from django.http import HttpRequest, HttpResponse
 from runners import deliveries, scopes, wiring
 from runners.api.responses import api_view, ok, raw_body, refused
 from runners.github.webhooks import BadDelivery, read_delivery
-from runners.models import Scope
 
 BODY_LIMIT_BYTES = 2 * 1024 * 1024  # below Django's own limit, whose refusal is a page
 UNSIGNED = 401
@@ -17,11 +16,10 @@ UNSIGNED = 401
 def receive(request: HttpRequest, pk: int) -> HttpResponse:
     """Take one delivery. The same delivery twice is answered alike and changes nothing."""
     body = raw_body(request, limit=BODY_LIMIT_BYTES)
-    scope = Scope.objects.filter(pk=pk).first()
-    now = wiring.now()
-    secrets = scopes.webhook_secrets(scope, vault=wiring.vault(), now=now) if scope else ()
-    if scope is None or not secrets or not wiring.job_source(scope).takes_deliveries:
+    scope, now = scopes.expecting_deliveries(pk), wiring.now()
+    if scope is None or not wiring.job_source(scope).takes_deliveries:
         return refused(["No webhook is expected here."], 404)
+    secrets = wiring.webhook_secrets(scope)
     try:
         event = read_delivery(request.headers, body, secrets, max_body_bytes=BODY_LIMIT_BYTES)
     except BadDelivery as error:
