@@ -155,6 +155,12 @@ def allowance(credential: Credential, *, every: timedelta, now: datetime) -> All
     return Allowance(_calls(credential, every, now), lists, lists)
 
 
+def is_short_of_budget(credential: Credential, *, now: datetime) -> bool:
+    """Whether what is left of the budget belongs to the runners."""
+    calls = _calls(credential, timedelta(seconds=1), now)
+    return calls is not None and calls <= 0
+
+
 def _calls(credential: Credential, every: timedelta, now: datetime) -> int | None:
     limit, left, reset = (
         credential.budget_limit,

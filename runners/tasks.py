@@ -20,6 +20,7 @@ from runners import (
     lifecycle,
     log_context,
     loop,
+    lost_deliveries,
     maintenance,
     packages,
     pools,
@@ -159,8 +160,29 @@ def watch_jobs() -> str:
         if job_polling.is_due(scope, source=wiring.job_source(scope), every=every, now=now):
             async_task("runners.tasks.poll_jobs", scope.pk)
             polls += 1
+        if wiring.job_source(scope).takes_deliveries and lost_deliveries.is_due(scope, now=now):
+            async_task("runners.tasks.replay_deliveries", scope.pk)
     woken = deliveries.wake_forgotten(now=now, older_than=DELIVERIES_FORGOTTEN_AFTER)
     return f"{polls} looks, {woken} left over"
+
+
+def replay_deliveries(scope_id: int) -> str:
+    """Find what was delivered and never arrived."""
+    scope = Scope.objects.select_related("credential").filter(pk=scope_id).first()
+    if scope is None:
+        return "the scope was removed"
+    name = f"deliveries:{scope_id}"
+    if not leases.acquire(name, leases.this_process(), LEASE_SECONDS, wiring.now()):
+        return "another look is under way"
+    try:
+        if job_polling.is_short_of_budget(scope.credential, now=wiring.now()):
+            return "the API budget is left to the runners"
+        with wiring.github_client(scope) as github:
+            address = wiring.webhook_address(scope)
+            found = lost_deliveries.replay(scope, github=github, address=address, now=wiring.now())
+    finally:
+        leases.release(name, leases.this_process())
+    return str(found)
 
 
 def take_in_deliveries(scope_id: int) -> str:

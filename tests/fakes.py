@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from runners.github.types import (
     AuthenticatedUser,
     Delivery,
+    DeliveryDetail,
     JitConfig,
     Job,
     Listing,
@@ -346,3 +347,14 @@ class FakeGitHub(FakeState):
         known = self._deliveries.get((scope, hook_id), [])
         if not any(delivery.id == delivery_id for delivery in known):
             raise refusal("redeliver_webhook_delivery", 404, "Not Found")
+        self.redelivered.append(delivery_id)
+
+    @operation
+    def get_webhook_delivery(
+        self, scope: ScopePath, hook_id: int, delivery_id: int
+    ) -> DeliveryDetail:
+        self._hook("get_webhook_delivery", scope, hook_id)
+        for delivery in self._deliveries.get((scope, hook_id), []):
+            if delivery.id == delivery_id:
+                return DeliveryDetail(delivery, {}, self.payloads.get(delivery.guid, "{}"))
+        raise refusal("get_webhook_delivery", 404, "Not Found")

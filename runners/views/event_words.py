@@ -57,6 +57,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "scope.webhook-set": ("info", "Set the webhook secret of scope"),
     "scope.webhook-rotate": ("info", "Replaced the webhook secret of scope"),
     "scope.webhook-forget": ("info", "Stopped taking the former webhook secret of scope"),
+    "delivery.redeliver": ("info", "Had GitHub send again delivery"),
     "scope.job-source": ("info", "Changed how jobs are learned for scope"),
     "scope.webhook-remove": ("removed", "Removed the webhook secret of scope"),
     "scope.remove": ("removed", "Removed scope"),

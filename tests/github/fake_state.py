@@ -107,6 +107,8 @@ class FakeState(GitHubClient):
         self._jobs: dict[tuple[str, int], Job] = {}
         self._hooks: dict[tuple[ScopePath, int], Webhook] = {}
         self._deliveries: dict[tuple[ScopePath, int], list[Delivery]] = {}
+        self.payloads: dict[str, str] = {}
+        self.redelivered: list[int] = []
         self._listed: dict[Hashable, tuple[object, ...]] = {}
 
     # What tests set up.
