@@ -53,7 +53,16 @@ SECTIONS: Final = (
         "Settings",
         "settings",
         ",",
-        ("settings", "scope-", "credential-", "code-", "member-", "environment", "doctor"),
+        (
+            "settings",
+            "scope-",
+            "delivery-",
+            "credential-",
+            "code-",
+            "member-",
+            "environment",
+            "doctor",
+        ),
     ),
 )
 

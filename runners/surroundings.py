@@ -27,6 +27,7 @@ def surroundings() -> Surroundings:
         loop_seconds=settings.FLEET_LOOP_SECONDS,
         worker_silent_seconds=settings.FLEET_WORKER_SILENT_SECONDS,
         agent_version=shipped_agent(),
+        job_source=settings.FLEET_JOB_SOURCE,
     )
 
 

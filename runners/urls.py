@@ -9,6 +9,7 @@ from runners.views import (
     coverage,
     credentials,
     decisions,
+    deliveries,
     doctor,
     drift,
     events,
@@ -99,7 +100,16 @@ scope = [
     path("<int:pk>/remove/", scopes.scope_remove, name="scope-remove"),
     path("<int:pk>/group/", scopes.scope_group, name="scope-group"),
     path("<int:pk>/webhook/", scopes.scope_webhook, name="scope-webhook"),
+    path("<int:pk>/webhook/forget/", scopes.scope_webhook_forget, name="scope-webhook-forget"),
+    path("<int:pk>/jobs/", scopes.scope_jobs, name="scope-jobs"),
     path("<int:pk>/webhook/remove/", scopes.scope_webhook_remove, name="scope-webhook-remove"),
+]
+
+# /settings/deliveries/
+delivery = [
+    path("", deliveries.delivery_list, name="delivery-list"),
+    path("<int:pk>/", deliveries.delivery_detail, name="delivery-detail"),
+    path("<int:pk>/redeliver/", deliveries.delivery_redeliver, name="delivery-redeliver"),
 ]
 
 # /settings/credentials/
@@ -193,6 +203,7 @@ urlpatterns = [
     path("doctor/", doctor.doctor_page, name="doctor"),
     path("settings/", settings.settings_index, name="settings"),
     path("settings/scopes/", include(scope)),
+    path("settings/deliveries/", include(delivery)),
     path("settings/credentials/", include(credential)),
     path("settings/codes/", include(code)),
     path("settings/members/", include(member)),

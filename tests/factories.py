@@ -11,6 +11,7 @@ from runners import tokens
 from runners.models import (
     AnnouncedWindow,
     Credential,
+    Delivery,
     Drift,
     EnrolmentCode,
     Host,
@@ -280,6 +281,31 @@ class JobFactory(factory.django.DjangoModelFactory):
     status = Job.Status.QUEUED
     queued_at = NOW - timedelta(minutes=1)
     seen_at = NOW
+
+
+class DeliveryFactory(factory.django.DjangoModelFactory):
+    """A job that GitHub told as queued, taken in a moment before NOW."""
+
+    class Meta:
+        model = Delivery
+
+    class Params:
+        pending = factory.Trait(processed_at=None, result="pending", outcome="")
+
+    scope = factory.SubFactory(ScopeFactory)
+    hook_id = "77"
+    guid = factory.Sequence(lambda n: f"72d3162e-cc78-11e3-81ab-{n:012}")
+    event = "workflow_job"
+    action = "queued"
+    repository = "acme/web"
+    subject_id = factory.Sequence(lambda n: 5000 + n)
+    payload = factory.LazyAttribute(
+        lambda o: {"action": o.action, "workflow_job": {"id": o.subject_id, "status": o.action}}
+    )
+    received_at = NOW - timedelta(seconds=10)
+    processed_at = NOW - timedelta(seconds=9)
+    result = "changed"
+    outcome = "Job is queued"
 
 
 class DriftFactory(factory.django.DjangoModelFactory):

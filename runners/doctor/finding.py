@@ -45,6 +45,7 @@ class Surroundings:
     loop_seconds: int
     worker_silent_seconds: int
     agent_version: str
+    job_source: str = "both"
 
 
 def worst(findings: Iterable[Finding]) -> Verdict:

@@ -10,6 +10,8 @@ from django.db.models import OuterRef, Subquery
 from runners.doctor import health
 from runners.doctor.finding import Finding, Surroundings, Verdict, some, worst
 from runners.github.verdicts import USABLE
+from runners.job_picture import OLD_AFTER, webhook_trouble
+from runners.job_sources import in_force
 from runners.models import Credential, Delivery, Host, Job, Scope
 
 BUDGET_LOW_SHARE = 0.1
@@ -28,7 +30,7 @@ OF_ALL_HOSTS = {
 def github(around: Surroundings, now: datetime) -> list[Finding]:
     """One finding a credential and two a scope; none there is worth a line too."""
     credentials = list(Credential.objects.order_by("name"))
-    delivery = Delivery.objects.filter(scope=OuterRef("pk")).order_by("-pk")
+    delivery = Delivery.objects.filter(scope=OuterRef("pk")).order_by("-received_at")
     job = Job.objects.filter(scope=OuterRef("pk")).order_by("-queued_at")
     scopes = list(
         Scope.objects.annotate(
@@ -44,7 +46,8 @@ def github(around: Surroundings, now: datetime) -> list[Finding]:
         *(_credential(row, now) for row in credentials),
         *(_budget(row, now) for row in credentials if row.budget_limit),
         *(_scope(row) for row in scopes),
-        *(_webhook(row, row.delivered_at, row.job_at, around) for row in scopes),
+        *(_webhook(row, row.delivered_at, row.job_at, around, now) for row in scopes),
+        *(_picture(row, around, now) for row in scopes),
     ]
 
 
@@ -99,7 +102,11 @@ def _scope(row: Scope) -> Finding:
 
 
 def _webhook(
-    row: Scope, delivered_at: datetime | None, job_at: datetime | None, around: Surroundings
+    row: Scope,
+    delivered_at: datetime | None,
+    job_at: datetime | None,
+    around: Surroundings,
+    now: datetime,
 ) -> Finding:
     name = f"webhook {row.slug}"
     if not row.webhook_secret_encrypted:
@@ -108,11 +115,33 @@ def _webhook(
         f"See the webhook's recent deliveries at GitHub; it must reach {around.base_url} "
         "from outside."
     )
+    trouble = webhook_trouble(row, now)
+    if trouble:
+        return Finding(name, Verdict.BAD, trouble, fix)
     if delivered_at is None:
         return Finding(name, Verdict.WARN, "A secret is set, and nothing was ever delivered", fix)
     seen = f"Last delivery {delivered_at:%Y-%m-%d %H:%M:%S} UTC"
     if job_at is not None and job_at > delivered_at + DELIVERY_LATE:
         return Finding(name, Verdict.WARN, f"{seen}; later jobs were found by polling", fix)
+    return Finding(name, Verdict.OK, seen)
+
+
+def _picture(row: Scope, around: Surroundings, now: datetime) -> Finding:
+    """How old what we know of a scope's jobs by asking is."""
+    name = f"jobs {row.slug}"
+    if not in_force(row.job_source, around.job_source).asks_for_runs:
+        return Finding(name, Verdict.OK, "Told by webhook alone: repositories are not asked")
+    if row.jobs_swept_at is None:
+        seen = row.jobs_problem or "Not every repository was looked at yet"
+        return Finding(name, Verdict.UNKNOWN, seen, "See whether worker and loop run.")
+    seen = f"Every repository was looked at since {row.jobs_swept_at:%Y-%m-%d %H:%M:%S} UTC"
+    if row.jobs_problem or now - row.jobs_swept_at > OLD_AFTER:
+        return Finding(
+            name,
+            Verdict.WARN,
+            f"{seen}; {row.jobs_problem}" if row.jobs_problem else seen,
+            "Use webhooks, raise FLEET_JOB_POLL_SECONDS, or give the scope an App of its own.",
+        )
     return Finding(name, Verdict.OK, seen)
 
 

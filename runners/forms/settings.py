@@ -286,6 +286,18 @@ class GroupForm(forms.Form):
         return self.names[self.cleaned_data["group"]]
 
 
+class JobSourceForm(forms.Form):
+    """How a scope's jobs are learned."""
+
+    source = forms.ChoiceField(
+        required=False,
+        choices=Scope.JobSource.choices,
+        label="Jobs are learned by",
+        help_text="Polling alone needs no inbound traffic; webhooks alone need the fewest calls.",
+        widget=widgets.select(),
+    )
+
+
 class RemoveForm(forms.Form):
     """A removal with its reason."""
 
@@ -296,3 +308,7 @@ class RemoveForm(forms.Form):
         help_text="Kept in the audit log.",
         widget=widgets.text_input(autocomplete="off"),
     )
+
+
+class RedeliverForm(RemoveForm):
+    """A redelivery with its reason."""

@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from runners import job_picture, wiring
 from runners.models import Job
 from runners.views import versions
 from runners.views.guard import role_required
@@ -60,6 +61,7 @@ def _list_context(request: FleetRequest) -> Context:
     return {
         "now": now,
         "version": versions.fleet_version(request),
+        "pictures": job_picture.pictures(source_of=wiring.job_source, now=now),
         "search": words,
         "list_url": _list_url(query),
         "waiting_count": waiting.count(),

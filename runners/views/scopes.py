@@ -16,10 +16,10 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_GET, require_http_methods
 
-from runners import connecting, scopes, wiring
+from runners import connecting, job_picture, scopes, wiring
 from runners.connecting import CredentialRefused
 from runners.errors import FleetError
-from runners.forms.settings import GroupForm, RemoveForm, ScopeForm
+from runners.forms.settings import GroupForm, JobSourceForm, RemoveForm, ScopeForm
 from runners.models import Credential, Event, Pool, Runner, Scope
 from runners.scopes import GroupChoice
 from runners.views.credentials import VerdictWords, verdict_words
@@ -64,6 +64,14 @@ def scope_detail(request: FleetRequest, pk: int) -> HttpResponse:
         "now": now,
         "row": _row(scope, now),
         "webhook_address": wiring.webhook_address(scope),
+        "picture": next(
+            each
+            for each in job_picture.pictures(source_of=wiring.job_source, now=now)
+            if each.scope == scope
+        ),
+        "former_until": scope.webhook_secret_previous_until
+        if scope.webhook_secret_previous_until and scope.webhook_secret_previous_until > now
+        else None,
         "packages": scope.packages.all(),
         "events": [happening(event) for event in events],
     }
@@ -151,6 +159,47 @@ def scope_webhook(request: FleetRequest, pk: int) -> HttpResponse:
     response = render(request, "settings/scope_webhook.html", context)
     patch_cache_control(response, no_store=True)
     return response
+
+
+@role_required("admin")
+@require_http_methods(["GET", "POST"])
+def scope_webhook_forget(request: FleetRequest, pk: int) -> HttpResponse:
+    """Take the secret before no longer, as when it leaked."""
+    scope = get_object_or_404(Scope, pk=pk)
+    if request.method == "GET":
+        confirm = Confirm(
+            title=f"Forget the former webhook secret of {scope.slug}?",
+            text="Deliveries signed with it are refused from then on. Do this once the new one is "
+            "entered at GitHub, or at once if the former one leaked.",
+            button="Forget it",
+            action=reverse("scope-webhook-forget", args=[pk]),
+            cancel_url=scope.get_absolute_url(),
+        )
+        return ask(request, confirm, None)
+    scopes.forget_previous_webhook_secret(scope, by=actor(request), now=timezone.now())
+    messages.success(request, f"{scope.slug} takes the present secret alone.")
+    return redirect(scope)
+
+
+@role_required("admin")
+@require_http_methods(["GET", "POST"])
+def scope_jobs(request: FleetRequest, pk: int) -> HttpResponse:
+    """Choose how the scope's jobs are learned."""
+    scope = get_object_or_404(Scope, pk=pk)
+    data = request.POST if request.method == "POST" else None
+    form = JobSourceForm(data, initial={"source": scope.job_source})
+    if not form.is_valid():
+        confirm = Confirm(
+            title=f"How are the jobs of {scope.slug} learned?",
+            text="Both is safest: a webhook tells within a second, polling finds what it missed.",
+            button="Save",
+            action=reverse("scope-jobs", args=[pk]),
+            cancel_url=scope.get_absolute_url(),
+        )
+        return ask(request, confirm, form)
+    scopes.set_job_source(scope, form.cleaned_data["source"], by=actor(request), now=timezone.now())
+    messages.success(request, f"Jobs of {scope.slug}: {scope.get_job_source_display().lower()}.")
+    return redirect(scope)
 
 
 @role_required("admin")
