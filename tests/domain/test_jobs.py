@@ -201,3 +201,127 @@ def test_end_told_while_the_start_is_written_is_not_lost(monkeypatch):
 
     assert tell(scope, DONE) == [True]
     assert row().status == "completed"
+
+
+ATTEMPT_2 = replace(QUEUED, run_attempt=2, status="queued")
+STATES = {
+    "waiting": WAITING,
+    "queued": QUEUED,
+    "in_progress": RUNNING,
+    "completed": DONE,
+    "requested": replace(QUEUED, status="requested"),
+    "unknown": replace(QUEUED, status="hibernating"),
+}
+# First told, then told: what the row says afterwards; None: there is no row
+ENDS_AS = {
+    ("waiting", "waiting"): "waiting",
+    ("waiting", "queued"): "queued",
+    ("waiting", "in_progress"): "in_progress",
+    ("waiting", "completed"): "completed",
+    ("waiting", "requested"): "queued",
+    ("waiting", "unknown"): "waiting",
+    ("queued", "waiting"): "waiting",
+    ("queued", "queued"): "queued",
+    ("queued", "in_progress"): "in_progress",
+    ("queued", "completed"): "completed",
+    ("queued", "requested"): "queued",
+    ("queued", "unknown"): "queued",
+    ("in_progress", "waiting"): "in_progress",
+    ("in_progress", "queued"): "in_progress",
+    ("in_progress", "in_progress"): "in_progress",
+    ("in_progress", "completed"): "completed",
+    ("in_progress", "requested"): "in_progress",
+    ("in_progress", "unknown"): "in_progress",
+    ("completed", "waiting"): "completed",
+    ("completed", "queued"): "completed",
+    ("completed", "in_progress"): "completed",
+    ("completed", "completed"): "completed",
+    ("completed", "requested"): "completed",
+    ("completed", "unknown"): "completed",
+    ("requested", "waiting"): "waiting",
+    ("requested", "queued"): "queued",
+    ("requested", "in_progress"): "in_progress",
+    ("requested", "completed"): "completed",
+    ("requested", "requested"): "queued",
+    ("requested", "unknown"): "queued",
+    ("unknown", "waiting"): "waiting",
+    ("unknown", "queued"): "queued",
+    ("unknown", "in_progress"): "in_progress",
+    ("unknown", "completed"): "completed",
+    ("unknown", "requested"): "queued",
+    ("unknown", "unknown"): None,
+}
+
+
+def test_every_pair_of_states_is_in_the_table():
+    assert set(ENDS_AS) == {(first, then) for first in STATES for then in STATES}
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize(("first", "then"), list(ENDS_AS))
+def test_pair_of_states_ends_as_the_table_says(first, then, many, repeats):
+    scope = ScopeFactory()
+    told = [STATES[first]] * repeats + [STATES[then]] * repeats
+
+    if many:
+        jobs.record_many(scope, told, now=NOW)
+    else:
+        tell(scope, *told)
+
+    rows = list(Job.objects.values_list("status", flat=True))
+    assert rows == ([ENDS_AS[first, then]] if ENDS_AS[first, then] else [])
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    before=st.lists(st.sampled_from([*STATES.values(), ATTEMPT_2]), max_size=3),
+    told=st.lists(st.sampled_from([*STATES.values(), ATTEMPT_2]), max_size=8),
+)
+def test_many_at_once_end_as_one_by_one(before, told, db):
+    Job.objects.all().delete()
+    one, many = ScopeFactory(), ScopeFactory()
+    for scope in (one, many):
+        tell(scope, *before)
+
+    changed = tell(one, *told)
+    assert jobs.record_many(many, told, now=NOW) == changed
+
+    columns = ("run_attempt", "status", "conclusion", "runner_name", "started_at", "completed_at")
+    rows = [list(scope.jobs.order_by("run_attempt").values_list(*columns)) for scope in (one, many)]
+    assert rows[0] == rows[1]
+
+
+def test_many_at_once_go_the_long_way_when_another_tells_one_of_them_first(monkeypatch):
+    scope = ScopeFactory()
+    bulk_create = Job.objects.bulk_create
+
+    def somebody_tells_it_first(rows):
+        JobFactory(scope=scope, github_id=11, run_attempt=1)
+        return bulk_create(rows)
+
+    monkeypatch.setattr(Job.objects, "bulk_create", somebody_tells_it_first)
+
+    assert jobs.record_many(scope, [RUNNING, replace(QUEUED, github_id=12)], now=NOW)
+
+    rows = dict(Job.objects.values_list("github_id", "status"))
+    assert rows == {11: "in_progress", 12: "queued"}
+
+
+def test_end_told_by_another_in_between_is_not_undone_by_many_at_once(monkeypatch):
+    scope = ScopeFactory()
+    tell(scope, QUEUED)
+    fold = jobs._fold
+
+    def ended_in_between(batch, *arguments):
+        outcome = fold(batch, *arguments)
+        Job.objects.filter(github_id=11).update(status="completed", conclusion="success")
+        return outcome
+
+    monkeypatch.setattr(jobs, "_fold", ended_in_between)
+
+    jobs.record_many(scope, [RUNNING], now=NOW)
+
+    assert (row().status, row().conclusion) == ("completed", "success")

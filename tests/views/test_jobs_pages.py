@@ -190,5 +190,5 @@ def test_jobs_cost_the_same_however_many(viewer, django_assert_num_queries, coun
 
     look()
 
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         viewer.get(URL)
