@@ -202,13 +202,25 @@ def poll(
     if look.unreadable and not look.problem:
         names = sorted(set(look.unreadable))
         look.problem = f"GitHub does not show the runs of {len(names)} repositories: {names[0]}…"
-    swept = Repository.objects.filter(scope=scope).aggregate(at=Min("looked_at"))["at"]
-    if Repository.objects.filter(scope=scope, looked_at__isnull=True).exists():
-        swept = None
+    swept = _swept_at(scope, look, now)
     Scope.objects.filter(pk=scope.pk).update(
         jobs_polled_at=now, jobs_swept_at=swept, jobs_problem=look.problem
     )
     return look
+
+
+def _swept_at(scope: Scope, look: Look, now: datetime) -> datetime | None:
+    """Since when every repository was looked at; None while one never was.
+
+    An organization without any has nothing to look at, once its list was read.
+    """
+    rows = Repository.objects.filter(scope=scope)
+    if rows.filter(looked_at__isnull=True).exists():
+        return None
+    oldest: datetime | None = rows.aggregate(at=Min("looked_at"))["at"]
+    if oldest is None and scope.kind != Scope.Kind.ENTERPRISE and not look.problem:
+        return now
+    return oldest
 
 
 class _Spent(Exception):

@@ -262,6 +262,13 @@ def test_one_empty_look_is_not_a_sweep(github, acme):
     assert acme.jobs_swept_at == NOW
 
 
+def test_organization_without_repositories_has_a_whole_picture(github, acme):
+    look(acme, github)
+
+    acme.refresh_from_db()
+    assert acme.jobs_swept_at == NOW
+
+
 def test_limit_met_on_the_way_keeps_what_came(github, acme):
     an_organization_of(github, 3)
     github.add_job(github.add_run("acme/repo-000"), name="came")

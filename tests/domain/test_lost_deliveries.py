@@ -33,9 +33,15 @@ def scope():
 
 @pytest.fixture
 def github(scope):
-    fake = FakeGitHub()
-    fake.hook = fake.create_webhook(path_of(scope), url=ADDRESS, secret="s", events=["*"])
-    return fake
+    return HookedGitHub(scope)
+
+
+class HookedGitHub(FakeGitHub):
+    """A GitHub that has our webhook."""
+
+    def __init__(self, scope):
+        super().__init__()
+        self.hook = self.create_webhook(path_of(scope), url=ADDRESS, secret="s", events=["*"])
 
 
 def sent(github, scope, number, *, at=NOW - timedelta(minutes=2), ok=False, event="workflow_job"):
