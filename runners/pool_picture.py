@@ -5,7 +5,7 @@ Read only, and a fixed number of queries however large the fleet is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -30,6 +30,7 @@ from runners.scaling import (
     Worth,
     plan,
 )
+from runners.scaling.policy import NO_SIZE
 from runners.states import LIVE, PROCESS_ENDED, GitHubStatus, Phase, RunnerState
 
 REGISTRATION_WINDOW = timedelta(minutes=5)
@@ -81,12 +82,13 @@ def look(rules: Rules, *, now: datetime) -> Picture:
     """Read the whole picture."""
     scopes = scope_views(rules, now=now)
     why = fleet.quiesced()
+    pools = pool_views(scopes, rules, now=now)
     left = max(0, rules.registrations - registrations_since(now - REGISTRATION_WINDOW))
     return Picture(
         demand=demand(scopes),
         supply=supply(scopes, now=now),
-        pools=pool_views(scopes, rules, now=now),
-        hosts=host_rooms(now=now),
+        pools=pools,
+        hosts=host_rooms(now=now, pools=pools),
         pacing=Pacing(
             left=left,
             burst=rules.burst,
@@ -187,8 +189,9 @@ def supply(scopes: Mapping[int, ScopeView], *, now: datetime) -> tuple[RunnerVie
             "runner_id", "started_at"
         )
     )
-    labels = _labels_of_the_unpooled()
-    rows = Runner.objects.live().order_by("pk").values_list(*_COLUMNS, named=True)
+    rows = list(Runner.objects.live().order_by("pk").values_list(*_COLUMNS, named=True))
+    alone = any(row.pool_id is None for row in rows)
+    labels = _labels_of_the_unpooled() if alone else {}
     return tuple(_view(row, scopes, labels, working, now) for row in rows)
 
 
@@ -333,13 +336,24 @@ def versions_refused(pools: list[Pool]) -> dict[int, str]:
     return why
 
 
-def host_rooms(*, now: datetime, among: placement.Room | None = None) -> tuple[HostRoom, ...]:
-    """Every host in service with what it has left, by name; `among` is a reading of them."""
-    there_is = among or placement.room()
+def host_rooms(
+    *,
+    now: datetime,
+    among: placement.Room | None = None,
+    pools: Iterable[PoolView] | None = None,
+) -> tuple[HostRoom, ...]:
+    """Every host in service with what it has left, by name; `among` is a reading of them.
+
+    `pools`: only what these ask of hosts is read; None for everything.
+    """
+    policies = None if pools is None else [pool.policy for pool in pools]
+    sized = policies is None or any(policy.size != NO_SIZE for policy in policies)
+    there_is = among or placement.room(sized=sized)
     labels: dict[int, set[str]] = {}
-    carried = Host.labels.through.objects.filter(host__retired_at__isnull=True)
-    for host_id, name in carried.values_list("host_id", "label__name"):
-        labels.setdefault(host_id, set()).add(name.lower())
+    if policies is None or any(policy.host_labels for policy in policies):
+        carried = Host.labels.through.objects.filter(host__retired_at__isnull=True)
+        for host_id, name in carried.values_list("host_id", "label__name"):
+            labels.setdefault(host_id, set()).add(name.lower())
     return tuple(
         HostRoom(
             id=host.pk,

@@ -5,16 +5,25 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django_q.models import OrmQ
 
-from runners import leases, lifecycle, pool_picture, pools, tasks
+from runners import decisions, fleet, leases, lifecycle, pool_picture, pools, tasks
 from runners.audit import Actor
+from runners.errors import InvalidRequest
 from runners.failure import Cause
-from runners.models import Decision, Event, Pool, Runner
+from runners.models import Decision, Event, Job, Pool, Runner
 from runners.pool_picture import Rules
 from runners.registry import path_of
 from runners.states import Phase, RunnerState
 from tests.domain.passes import run_pass
-from tests.factories import NOW, HostFactory, JobFactory, PoolFactory, RunnerFactory
+from tests.factories import (
+    NOW,
+    HostFactory,
+    JobFactory,
+    PoolFactory,
+    RunnerFactory,
+    ScopeFactory,
+)
 from tests.fakes import FakeGitHub
 
 pytestmark = pytest.mark.django_db
@@ -236,3 +245,204 @@ def test_task_says_what_came_of_it_and_leaves_another_at_it(monkeypatch):
     assert "2 more wanted, but no host that can serve has room" in str(Decision.objects.get().pools)
     leases.acquire("scale", "elsewhere:1", 60, NOW)
     assert tasks.scale_pools() == "another one is at it"
+
+
+# Jobs
+
+
+def waiting(pool, **changes):
+    repository = f"{pool.scope.slug}/web"
+    return JobFactory(**{"scope": pool.scope, "repository": repository, **changes})
+
+
+def test_a_queued_job_starts_a_runner_and_one_that_waits_for_approval_none():
+    HostFactory()
+    pool = PoolFactory()
+    waiting(pool)
+    waiting(pool, status=Job.Status.WAITING)
+    waiting(pool, labels=["ubuntu-latest"])
+
+    done = scale()
+
+    assert len(done.started) == 1
+    assert (Decision.objects.get().demand, scale().started) == (1, ())
+
+
+def test_forty_jobs_of_one_run_start_forty_runners():
+    HostFactory(slots=64)
+    pool = PoolFactory(max_runners=50)
+    for _ in range(40):
+        waiting(pool, run_id=1)
+
+    assert len(scale().started) == 40
+
+
+def test_one_job_told_to_two_scopes_starts_one_runner():
+    HostFactory()
+    pool = PoolFactory()
+    twin = ScopeFactory(kind="repository", slug=f"{pool.scope.slug}/web")
+    job = waiting(pool)
+    waiting(pool, scope=twin, github_id=job.github_id)
+
+    assert len(scale().started) == 1
+
+
+def test_a_busy_runner_whose_job_is_not_told_yet_takes_it_out_of_the_queue():
+    HostFactory()
+    pool = PoolFactory()
+    RunnerFactory(pool=pool, scope=pool.scope, busy=True)
+    waiting(pool)
+
+    assert scale().started == ()
+
+
+def test_a_job_that_github_says_runs_here_keeps_its_runner_however_idle_it_looks():
+    pool = PoolFactory(scope__jobs_swept_at=NOW, scope__jobs_polled_at=NOW)
+    runner = RunnerFactory(pool=pool, scope=pool.scope)
+    waiting(pool, running=True, runner=runner)
+
+    assert scale().stopped == ()
+
+
+def idle_runner(**changes):
+    seen = {"jobs_swept_at": NOW, "jobs_polled_at": NOW}
+    scope = ScopeFactory(**{**seen, **changes.pop("of_scope", {})})
+    pool = PoolFactory(scope=scope, **changes.pop("of_pool", {}))
+    return RunnerFactory(pool=pool, scope=scope, **changes)
+
+
+def test_an_idle_runner_is_drained_and_deleted_at_github_first():
+    runner, github = idle_runner(persistent=True), FakeGitHub()
+    there = github.add_runner(path_of(runner.scope), runner.name, online=True)
+    Runner.objects.filter(pk=runner.pk).update(github_id=there.id)
+
+    assert scale().stopped == (runner.pk,)
+    runner.refresh_from_db()
+    assert (runner.state, runner.state_reason[:8]) == (RunnerState.DRAINING, "Idle for")
+
+    run_pass(runner.scope, github)
+    runner.refresh_from_db()
+    assert runner.state == RunnerState.REMOVING
+    assert github.list_self_hosted_runners(path_of(runner.scope), name=runner.name).items == ()
+
+
+def test_one_that_got_a_job_at_the_last_second_runs_it():
+    runner, github = idle_runner(persistent=True), FakeGitHub()
+    there = github.add_runner(path_of(runner.scope), runner.name, online=True, busy=True)
+    Runner.objects.filter(pk=runner.pk).update(github_id=there.id)
+
+    scale()
+    run_pass(runner.scope, github)
+
+    runner.refresh_from_db()
+    assert runner.state == RunnerState.DRAINING
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        {"host__offline": True},
+        {"github_status": "offline"},
+        {"busy": True},
+        {"of_scope": {"github_unknown_since": NOW}},
+        {"of_pool": {"min_idle": 1}},
+        {"of_pool": {"paused_at": NOW}},
+        {"job_ended_at": NOW - timedelta(seconds=299), "persistent": True},
+        {"online_at": NOW - timedelta(seconds=89)},
+    ],
+)
+def test_what_is_not_surely_idle_and_needless_stays(traits):
+    idle_runner(**traits)
+
+    assert scale().stopped == ()
+
+
+def test_each_pool_has_its_own_timeout():
+    quick = idle_runner(of_pool={"idle_timeout_seconds": 60}, online_at=NOW - timedelta(minutes=4))
+    slow = idle_runner(of_pool={"idle_timeout_seconds": 1800})
+    for runner in (quick, slow):
+        Runner.objects.filter(pk=runner.pk).update(state_changed_at=runner.online_at)
+
+    assert scale().stopped == (quick.pk,)
+
+
+def test_a_queue_nobody_has_seen_whole_lets_nobody_go():
+    unseen = idle_runner(of_scope={"jobs_swept_at": None})
+    seen = idle_runner()
+
+    done = pools.scale(Rules(picture_stale_after=timedelta(minutes=10)), now=NOW, by=BY)
+
+    assert done.stopped == (seen.pk,)
+    assert unseen.pk not in done.stopped
+
+
+def test_a_pause_with_an_end_is_over_then(ada):
+    later = NOW + timedelta(hours=1)
+    HostFactory(late_after=later, offline_after=later)
+    pool = PoolFactory(min_idle=1)
+    pools.pause(pool, by=ada, reason="Kernel", now=NOW, until=NOW + timedelta(minutes=5))
+
+    assert scale(NOW + timedelta(minutes=4)).started == ()
+    assert len(scale(NOW + timedelta(minutes=5)).started) == 1
+    assert Event.objects.filter(action="pool.resume").get().reason == "Its pause is over"
+    with pytest.raises(InvalidRequest, match="later than now"):
+        pools.pause(pool, by=ada, reason="x", now=NOW, until=NOW)
+
+
+# Pace
+
+
+def test_what_anybody_started_within_five_minutes_counts_against_the_fleets_budget():
+    HostFactory(slots=20)
+    pool = PoolFactory(min_idle=10)
+    RunnerFactory(created_at=NOW - timedelta(seconds=299))
+    RunnerFactory(created_at=NOW - timedelta(seconds=300))
+
+    done = pools.scale(Rules(registrations=4), now=NOW, by=BY)
+
+    assert len(done.started) == 3
+    assert Decision.objects.get().registrations_left == 0
+    assert "the fleet has started all it may" in done.plan.decisions[0].why
+    assert live(pool).count() == 3
+
+
+def test_a_look_is_queued_once_however_often_it_is_asked_for():
+    fleet.get()
+    for _ in range(3):
+        lifecycle.wake_scaling()
+
+    assert [row.func() for row in OrmQ.objects.all()] == ["runners.tasks.scale_pools"]
+
+
+def test_who_asks_during_a_look_has_another_one_made(monkeypatch):
+    monkeypatch.setattr("runners.wiring.now", lambda: NOW)
+    looks = []
+
+    def look(*args, **kwargs):
+        looks.append(1)
+        if len(looks) == 1:
+            fleet.wish_scaling()
+        return "looked"
+
+    fleet.get()
+    monkeypatch.setattr(pools, "scale", look)
+
+    assert tasks.scale_pools() == "looked"
+    assert (len(looks), fleet.scaling_wished()) == (2, False)
+
+
+# The record
+
+
+def test_looks_that_say_the_same_are_kept_once_a_minute_and_forgotten_in_time():
+    HostFactory(slots=1)
+    pool = PoolFactory(max_runners=0)
+    waiting(pool)
+    for seconds in range(0, 70, 5):
+        scale(NOW + timedelta(seconds=seconds))
+
+    kept = list(Decision.objects.order_by("at"))
+    assert [int((each.at - NOW).total_seconds()) for each in kept] == [0, 60]
+    (line,) = kept[0].waiting
+    assert (line["code"], line["jobs"], line["left"]) == ("closed", 1, 1)
+    assert decisions.forget(before=NOW + timedelta(seconds=1)) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
@@ -13,6 +13,7 @@ from runners.scaling import (
     Demand,
     Held,
     HostRoom,
+    Limits,
     Pacing,
     Policy,
     PoolView,
@@ -20,9 +21,12 @@ from runners.scaling import (
     RunnerView,
     ScopeView,
     StopCode,
+    Window,
     Worth,
+    limits_at,
     plan,
 )
+from runners.scaling.policy import DAYS
 from tests.factories import NOW
 
 ACME = ScopeView(1, "organization", "acme", picture_at=NOW)
@@ -142,3 +146,259 @@ def test_the_preferred_site_comes_first_and_another_serves_when_it_is_full():
     planned = plan([jobs(2)], [], [pool(sites=("eu", "us"))], [near, far], now=NOW)
 
     assert [(start.host_id, start.count) for start in planned.starts] == [(1, 1), (2, 1)]
+
+
+# Hours
+
+
+BERLIN = "Europe/Berlin"
+OFFICE = frozenset({"mon", "tue", "wed", "thu", "fri"})
+
+
+def at(text):
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("moment", "limits"),
+    [
+        ("2026-11-23T06:59:59", (0, 10)),  # 07:59 in Berlin, a Monday
+        ("2026-11-23T07:00:00", (3, 10)),
+        ("2026-11-23T16:59:59", (3, 10)),
+        ("2026-11-23T17:00:00", (0, 10)),
+        ("2026-11-28T09:00:00", (0, 10)),  # a Saturday
+        ("2026-07-20T06:00:00", (3, 10)),  # 08:00 in summer
+        ("2026-07-20T05:59:59", (0, 10)),
+    ],
+)
+def test_hours_are_those_of_the_wall_clock_there(moment, limits):
+    hours = Window(OFFICE, time(8), time(18), min_idle=3)
+    policy = Policy(LABELS, time_zone=BERLIN, windows=(hours,))
+
+    found = limits_at(policy, at(moment))
+
+    assert (found.min_idle, found.max_runners) == limits
+
+
+@pytest.mark.parametrize(
+    ("moment", "open_"),
+    [
+        ("2026-11-27T22:00:00", True),  # Friday night
+        ("2026-11-28T05:59:59", True),  # goes on into Saturday
+        ("2026-11-28T06:00:00", False),
+        ("2026-11-28T22:00:00", False),  # Saturday begins no window
+    ],
+)
+def test_a_window_over_midnight_belongs_to_the_day_it_begins_on(moment, open_):
+    night = Window(frozenset({"fri"}), time(22), time(6), max_runners=0)
+
+    closed = limits_at(Policy(LABELS, windows=(night,)), at(moment)).max_runners == 0
+
+    assert closed == open_
+
+
+def test_the_first_window_that_holds_counts_and_cuts_the_minimum():
+    every = frozenset(DAYS)
+    policy = Policy(
+        LABELS,
+        min_idle=5,
+        windows=(
+            Window(every, time(0), time(0), max_runners=2),
+            Window(every, time(0), time(0), max_runners=9),
+        ),
+    )
+
+    assert limits_at(policy, NOW) == Limits(2, 2)
+
+
+def test_a_pool_closed_by_its_hours_lets_idle_ones_go_and_tells_its_jobs():
+    shut = Window(frozenset(DAYS), time(0), time(0), max_runners=0)
+    there = runners(Worth.IDLE, Worth.BUSY, idle_for=100)
+    other = jobs(1, repository="acme/other")
+
+    planned = plan([], there, [pool(windows=(shut,))], [HOST], now=NOW)
+    asked = plan([other], [], [pool(windows=(shut,))], [HOST], now=NOW)
+
+    assert [(stop.runner_id, stop.code) for stop in planned.stops] == [(1, StopCode.OVER_MAX)]
+    assert asked.verdicts[0].code is Code.CLOSED
+
+
+# Who may have which job
+
+
+@pytest.mark.parametrize(
+    ("scope", "repository", "code"),
+    [
+        (ScopeView(2, "organization", "acme"), "acme/web", Code.PLANNED),
+        (ScopeView(2, "organization", "Acme"), "acme/web", Code.PLANNED),
+        (ScopeView(2, "repository", "acme/web"), "acme/web", Code.PLANNED),
+        (ScopeView(2, "repository", "acme/api"), "acme/web", Code.WRONG_SCOPE),
+        (ScopeView(2, "organization", "beta"), "acme/web", Code.WRONG_SCOPE),
+        (ScopeView(2, "organization", "acme", server="ghes.corp"), "acme/web", Code.WRONG_SCOPE),
+        (ScopeView(2, "enterprise", "acme"), "acme/web", Code.WRONG_SCOPE),
+        (ScopeView(1, "enterprise", "big"), "acme/web", Code.PLANNED),
+    ],
+)
+def test_a_job_starts_runners_only_where_its_repository_reaches_them(scope, repository, code):
+    demand = jobs(1, repository=repository)
+
+    assert plan([demand], [], [pool(scope=scope)], [HOST], now=NOW).verdicts[0].code is code
+
+
+def test_a_pool_lets_in_only_the_repositories_it_names():
+    only = pool(repositories=("acme/web-*",))
+
+    refused = plan([jobs(1, repository="acme/api")], [], [only], [HOST], now=NOW).verdicts[0]
+    let_in = plan([jobs(1, repository="Acme/Web-1")], [], [only], [HOST], now=NOW).verdicts[0]
+
+    assert (refused.code, refused.pool_id) == (Code.REPOSITORY_REFUSED, 1)
+    assert let_in.code is Code.PLANNED
+
+
+def test_the_pool_that_fits_best_starts_and_passes_on_what_it_cannot():
+    plain = pool(1, max_runners=2)
+    gpu = pool(2, labels=LABELS | {"gpu"}, priority=50)
+
+    planned = plan([jobs(3)], [], [plain, gpu], [HOST], now=NOW)
+
+    assert {start.pool_id: start.count for start in planned.starts} == {1: 2, 2: 1}
+
+
+# Supply
+
+
+def test_a_runner_that_works_already_takes_its_job_out_of_the_queue():
+    busy = runners(Worth.BUSY, untold_job=True)
+
+    planned = plan([jobs(1)], busy, [pool()], [HOST], now=NOW)
+
+    assert (started(planned), planned.verdicts[0].code) == (0, Code.RUNNING)
+
+
+def test_a_starting_runner_counts_until_its_deadline_and_then_is_replaced():
+    def starts(waited):
+        late = runners(Worth.STARTING, idle_for=waited)
+        return started(plan([jobs(1)], late, [pool(max_runners=2)], [HOST], now=NOW))
+
+    assert (starts(119), starts(120)) == (0, 1)
+
+
+@pytest.mark.parametrize("worth", [Worth.UNKNOWN, Worth.OFFLINE, Worth.DRAINING, Worth.BUSY])
+def test_what_may_work_counts_towards_the_maximum_and_is_no_supply(worth):
+    planned = plan([jobs(1)], runners(worth), [pool(max_runners=1)], [HOST], now=NOW)
+
+    assert (started(planned), planned.stops) == (0, ())
+    assert planned.verdicts[0].code is Code.AT_MAX
+
+
+# Leaving
+
+
+@pytest.mark.parametrize(
+    ("scope", "goes"),
+    [
+        (replace(ACME, picture_at=NOW), True),
+        (replace(ACME, picture_at=None), False),
+        (replace(ACME, picture_at=ago(1001), looked_at=NOW), False),  # before it was idle
+        (replace(ACME, picture_at=ago(1000), looked_at=NOW), True),
+        (replace(ACME, looked_at=ago(61)), False),  # nobody looks any more
+        (replace(ACME, unknown_since=NOW), False),
+    ],
+)
+def test_an_idle_runner_leaves_only_on_a_queue_that_was_seen_whole(scope, goes):
+    pacing = Pacing(stale_after=timedelta(seconds=60))
+
+    planned = plan([], runners(Worth.IDLE), [pool(scope=scope)], [HOST], now=NOW, pacing=pacing)
+
+    assert bool(planned.stops) == goes
+
+
+def test_a_fresh_runner_has_its_grace_however_short_the_timeout():
+    def stops(age):
+        fresh = [RunnerView(1, Worth.IDLE, ago(age), ago(age), 1, 1)]
+        return plan([], fresh, [pool(idle_timeout_seconds=30)], [HOST], now=NOW).stops
+
+    assert (len(stops(89)), len(stops(90))) == (0, 1)
+
+
+def test_minimum_stays_and_warm_spares_stay_while_the_pool_works():
+    idle = runners(*[Worth.IDLE] * 5)
+    busy = runners(Worth.BUSY, first=9)
+
+    quiet = plan([], idle, [pool(min_idle=1, warm_spares=3)], [HOST], now=NOW)
+    working = plan([], idle + busy, [pool(min_idle=1, warm_spares=3)], [HOST], now=NOW)
+
+    assert (len(quiet.stops), len(working.stops)) == (4, 2)
+
+
+def test_old_runners_leave_one_by_one_once_another_is_ready_and_never_in_a_job_of_their_own():
+    aged = {"max_lifetime_seconds": 600}
+    alone = runners(Worth.IDLE, idle_for=5)
+    pair = runners(Worth.IDLE, Worth.IDLE, idle_for=5)
+    ephemeral = runners(Worth.BUSY)
+    persistent = runners(Worth.BUSY, ephemeral=False)
+
+    def codes(there, **more):
+        stops = plan([], there, [pool(**aged, **more)], [HOST], now=NOW).stops
+        return [stop.code.value for stop in stops]
+
+    assert codes(alone, min_idle=1) == []  # its replacement starts first
+    assert codes(pair) == ["lifetime"]
+    assert codes(ephemeral) == []
+    assert codes(persistent) == ["lifetime"]  # drained: its job is finished first
+
+
+def test_idle_runners_give_way_to_jobs_of_another_pool_that_find_no_room():
+    full = replace(HOST, free=0)
+    other = pool(2, labels=LABELS | {"big"})
+    idle = runners(Worth.IDLE, Worth.IDLE, idle_for=100)
+
+    planned = plan([jobs(1, labels=LABELS | {"big"})], idle, [pool(), other], [full], now=NOW)
+
+    assert [(stop.pool_id, stop.code) for stop in planned.stops] == [(1, StopCode.MAKES_ROOM)]
+    assert planned.verdicts[0].code is Code.HOSTS_FULL
+
+
+# Pace
+
+
+def test_step_and_cooldown_hold_back_jobs_but_not_what_is_kept_warm():
+    cooling = pool(cooldown_seconds=60, scaled_at=ago(59), min_idle=1)
+    cooled = pool(cooldown_seconds=60, scaled_at=ago(60))
+
+    held = plan([jobs(3)], [], [cooling], [HOST], now=NOW)
+    free = plan([jobs(3)], [], [cooled], [HOST], now=NOW)
+    stepped = plan([jobs(3)], [], [pool(scale_up_step=2)], [HOST], now=NOW)
+
+    assert (started(held), held.verdicts[0].code) == (1, Code.COOLDOWN)
+    assert started(free) == 3
+    assert (started(stepped), stepped.verdicts[0].code) == (2, Code.STEP)
+
+
+def test_higher_priority_goes_first_and_owners_share_the_rest():
+    scopes = [ScopeView(n, "organization", f"org{n}") for n in (1, 2, 3)]
+    pools = [
+        pool(1, scope=scopes[0], priority=5, max_runners=4),
+        pool(2, scope=scopes[1]),
+        pool(3, scope=scopes[2]),
+        pool(4, scope=scopes[2]),
+    ]
+    demand = [jobs(20, repository=f"org{n}/web", scope=scopes[n - 1]) for n in (1, 2, 3)]
+
+    planned = plan(demand, [], pools, [HOST], now=NOW)
+
+    counts = dict.fromkeys((1, 2, 3, 4), 0)
+    for start in planned.starts:
+        counts[start.pool_id] += start.count
+    assert (counts[1], counts[2], counts[3] + counts[4]) == (4, 6, 6)
+
+
+def test_a_closed_fleet_starts_nothing_and_lets_nothing_go():
+    closed = Held(Blocked.QUIESCED, "quiesced")
+    idle = runners(Worth.IDLE)
+    wanted = jobs(2, labels=LABELS)
+
+    planned = plan([wanted], idle, [pool(min_idle=2)], [HOST], now=NOW, closed=closed)
+
+    assert (planned.starts, planned.stops) == ((), ())
+    assert planned.verdicts[0].facts.held == closed
