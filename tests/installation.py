@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,6 +87,10 @@ class Installation:
             timeout=120,
             check=False,
         )
+
+    def migrate(self) -> None:
+        """What `manage.py migrate` leaves of an empty database, copied from one it was run on."""
+        copy_database(_migrated(os.environ.get("DATABASE_URL", "")), self.database_url)
 
     @contextmanager
     def running(self, *arguments: str, **extra: str) -> Iterator[RunningCommand]:
@@ -172,3 +180,33 @@ def database_like(url: str, data_dir: Path) -> Iterator[str]:
             yield f"{url.rpartition('/')[0]}/{name}"
         finally:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def copy_database(source: str, target: str) -> None:
+    """Make the database `target` a copy of `source`; nobody may have either of them open."""
+    if source.startswith("sqlite"):
+        files = [url.removeprefix("sqlite:///") for url in (source, target)]
+        with closing(sqlite3.connect(files[0])) as old, closing(sqlite3.connect(files[1])) as new:
+            old.backup(new)
+        return
+    import psycopg
+
+    server = os.environ["DATABASE_URL"]
+    names = [url.rpartition("/")[2] for url in (source, target)]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {names[1]}")
+        connection.execute(f"CREATE DATABASE {names[1]} TEMPLATE {names[0]}")
+
+
+@functools.cache
+def _migrated(server: str) -> str:
+    """The URL of a migrated database that nobody fills, gone with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="fleetui-migrated-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    kept = ExitStack()
+    url = kept.enter_context(database_like(server, folder))
+    atexit.register(kept.close)
+    done = Installation(folder, url).manage("migrate", "--verbosity", "0")
+    if done.returncode:
+        raise AssertionError(f"migrate exited with {done.returncode}: {done.stderr}")
+    return url

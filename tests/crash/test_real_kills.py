@@ -58,7 +58,7 @@ def victim(installation: Installation, tmp_path: Path) -> Iterator[Victim]:
     log = tmp_path / "victim.log"
     try:
         fleet.start_simulator()
-        fleet.manage("migrate", "--verbosity", "0")
+        installation.migrate()
         fleet.connect_github()
         with (
             log.open("w") as errors,

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ class Fleet:
         wait_for("the simulator's first answer", lambda: answers(f"{self.sim_url}/_sim/state"))
 
     def start_control_plane(self) -> None:
-        self.manage("migrate", "--verbosity", "0")
+        """Start web, worker and loop on a migrated database."""
         self.start("fleet", sys.executable, "manage.py", "fleet_up")
         wait_for("the dashboard's first answer", lambda: answers(f"{self.url}/healthz"))
         wait_for("a working worker", lambda: answers(f"{self.url}/readyz"))
@@ -225,6 +226,21 @@ class Fleet:
                     found.append(process)
         return found
 
+    # Looked up in the tables: a command to ask costs a second, and is asked again and again.
+
+    def host_states(self) -> list[str]:
+        """The word of each host in service, sorted."""
+        now = datetime.now(UTC)
+        rows = self.installation.rows(
+            "SELECT late_after, offline_after FROM runners_host WHERE retired_at IS NULL"
+        )
+        return sorted(_host_state(late, offline, now) for late, offline in rows)
+
+    def current_runners(self) -> list[str]:
+        """The names of the runners that are not removed."""
+        sql = "SELECT name FROM runners_runner WHERE state <> 'removed'"
+        return [row[0] for row in self.installation.rows(sql)]
+
     def logs(self) -> str:
         """The last lines of every program, for a failing test's report."""
         parts = []
@@ -273,6 +289,7 @@ def running_fleet(
     try:
         if simulator:
             fleet.start_simulator()
+        installation.migrate()
         fleet.start_control_plane()
         if simulator and connected:
             fleet.connect_github()
@@ -282,6 +299,17 @@ def running_fleet(
         raise
     finally:
         fleet.stop()
+
+
+def _host_state(late: Any, offline: Any, now: datetime) -> str:
+    if late is None:
+        return "enrolling"
+    # SQLite has times as text, in UTC
+    late, offline = (
+        datetime.fromisoformat(at).replace(tzinfo=UTC) if isinstance(at, str) else at
+        for at in (late, offline)
+    )
+    return "offline" if offline <= now else "late" if late <= now else "online"
 
 
 def answers(url: str) -> bool:

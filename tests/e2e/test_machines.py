@@ -60,14 +60,16 @@ def test_machine_cut_off_agent_killed_and_machine_rebooted_in_their_jobs(fleet: 
         for agent in killed.agents():
             agent.kill()
         rebooted.switch_off()
-        wait_for("two silent hosts", lambda: states(fleet) == ["offline", "offline", "online"])
+        wait_for(
+            "two silent hosts", lambda: fleet.host_states() == ["offline", "offline", "online"]
+        )
         assert wait_for("the killed agent's successor", killed.agents)
         # The cable stays out for the time that was said: a state reached sooner ends nothing
         time.sleep(CUT_SECONDS)
         cut.plug_cable()
         rebooted.switch_on()
 
-        wait_for("all hosts back", lambda: states(fleet) == ["online"] * 3, seconds=120)
+        wait_for("all hosts back", lambda: fleet.host_states() == ["online"] * 3, seconds=120)
         wait_for("an end of every job", lambda: all(ended(fleet, job) for job in jobs), seconds=180)
         for name, job in worked.items():
             lost = name.startswith(rebooted.name)
@@ -83,7 +85,7 @@ def begin_jobs(fleet: Fleet, built: tuple[Machine, ...]) -> list[int]:
     """A runner on each machine, and a job on each runner."""
     for machine in built:
         machine.switch_on(code=fleet.enrolment_code())
-    wait_for("three hosts", lambda: states(fleet) == ["online"] * 3, seconds=120)
+    wait_for("three hosts", lambda: fleet.host_states() == ["online"] * 3, seconds=120)
     labels = [part for label in LABELS for part in ("--label", label)]
     for machine in built:
         fleet.manage("provision", "--scope", "acme", "--host", machine.name, *labels)
@@ -91,10 +93,6 @@ def begin_jobs(fleet: Fleet, built: tuple[Machine, ...]) -> list[int]:
     jobs = [fleet.queue_job(f"on-{number}", script, labels=LABELS) for number in range(3)]
     wait_for("three running jobs", lambda: all(running(fleet, job) for job in jobs), seconds=180)
     return jobs
-
-
-def states(fleet: Fleet) -> list[str]:
-    return sorted(host["state"] for host in fleet.manage_json("fleet_status")["hosts"])
 
 
 def running(fleet: Fleet, job: int) -> bool:

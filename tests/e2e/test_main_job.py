@@ -16,7 +16,7 @@ LABELS = ["self-hosted", "linux", "x64"]
 def test_jobs_run_on_provisioned_runners_and_nothing_is_left_after_deregistration(fleet: Fleet):
     for host in ("forge-01", "forge-02"):
         fleet.start_agent(host, code=fleet.enrolment_code(site="here"))
-    wait_for("both hosts online", lambda: len(hosts_online(fleet)) == 2)
+    wait_for("both hosts online", lambda: fleet.host_states() == ["online"] * 2)
 
     provision(fleet, "forge-01", count=1)
     provision(fleet, "forge-02", count=1)
@@ -50,7 +50,7 @@ def test_jobs_run_on_provisioned_runners_and_nothing_is_left_after_deregistratio
     for name in persistent - {busy}:
         fleet.manage("deregister", name, "--reason", "End-to-end test")
     wait_for("an empty list at GitHub", lambda: not fleet.github_runners())
-    wait_for("every runner removed here", lambda: not current_runners(fleet))
+    wait_for("every runner removed here", lambda: not fleet.current_runners())
     hosts = ("forge-01", "forge-02")
     wait_for("no runner process", lambda: not any(listeners(fleet, host) for host in hosts))
     assert [leftovers(fleet, host) for host in hosts] == [[], []]
@@ -68,20 +68,9 @@ def finished(fleet: Fleet, job: int) -> bool:
     return fleet.github_job(job)["status"] == "completed"
 
 
-def status(fleet: Fleet):
-    return fleet.manage_json("fleet_status")
-
-
-def hosts_online(fleet: Fleet):
-    return [host for host in status(fleet)["hosts"] if host["state"] == "online"]
-
-
-def current_runners(fleet: Fleet):
-    return status(fleet)["runners"]
-
-
-def busy_names(fleet: Fleet):
-    return {runner["name"] for runner in current_runners(fleet) if runner["state"] == "busy"}
+def busy_names(fleet: Fleet) -> set[str]:
+    sql = "SELECT name FROM runners_runner WHERE state = 'active' AND phase = 'busy'"
+    return {row[0] for row in fleet.installation.rows(sql)}
 
 
 def online_at_github(fleet: Fleet) -> int:

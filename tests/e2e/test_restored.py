@@ -29,7 +29,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 def test_fleet_goes_on_from_a_backup_older_than_its_runners(fleet: Fleet, tmp_path: Path):
     fleet.start_agent(HOST, code=fleet.enrolment_code(site="here"), slots=4)
-    wait_for("the host", lambda: fleet.manage_json("fleet_status")["hosts"][0]["state"] == "online")
+    wait_for("the host", lambda: fleet.host_states() == ["online"])
     [stays] = provision(fleet, "stays", "--persistent")
     [once] = provision(fleet, "once")
     wait_for("two runners online", lambda: online(fleet) == {stays, once})
@@ -61,7 +61,7 @@ def test_fleet_goes_on_from_a_backup_older_than_its_runners(fleet: Fleet, tmp_pa
     wait_for("a job run since", lambda: fleet.github_job(after)["conclusion"] == "success")
     [new] = provision(fleet, "new")
     wait_for("a new runner, and no other", lambda: online(fleet) == {stays, new})
-    wait_for("here as at GitHub", lambda: set(known(fleet)) == {stays, new})
+    wait_for("here as at GitHub", lambda: set(fleet.current_runners()) == {stays, new})
     wait_for("both jobs recorded", lambda: conclusions(fleet) == ["success", "success"])
     wait_for("nothing amiss", lambda: not fleet.installation.rows("SELECT 1 FROM runners_drift"))
 
@@ -75,10 +75,6 @@ def provision(fleet: Fleet, label: str, *flags: str) -> list[str]:
 
 def online(fleet: Fleet) -> set[str]:
     return {each["name"] for each in fleet.github_runners() if each["status"] == "online"}
-
-
-def known(fleet: Fleet) -> list[str]:
-    return [runner["name"] for runner in fleet.manage_json("fleet_status")["runners"]]
 
 
 def listeners(fleet: Fleet) -> list[psutil.Process]:

@@ -88,7 +88,7 @@ def twins(tmp_path: Path) -> Iterator[Twins]:
         backends = [("127.0.0.1", port) for port in twins.web_ports.values()]
         try:
             fleet.start_simulator()
-            fleet.manage("migrate", "--verbosity", "0")
+            installation.migrate()
             fleet.manage("setup_schedules")
             with balanced(installation.port, backends):
                 for name in twins.names:
@@ -108,7 +108,7 @@ def begin_jobs(twins: Twins) -> list[int]:
     """Ten runners on one host, and a job on each."""
     fleet = twins.fleet
     fleet.start_agent("forge-01", code=fleet.enrolment_code(), slots=JOBS)
-    wait_for("the host", lambda: fleet.manage_json("fleet_status")["hosts"], seconds=60)
+    wait_for("the host", lambda: fleet.host_states() == ["online"], seconds=60)
     labels = [part for label in LABELS for part in ("--label", label)]
     fleet.manage("provision", "--scope", "acme", "--count", str(JOBS), *labels)
     script = f"sleep {JOB_SECONDS}; echo done"
@@ -165,7 +165,7 @@ def test_ten_jobs_outlive_kills_of_everything_and_an_upgrade(twins: Twins):
 
 def test_lease_of_a_killed_loop_passes_to_the_other(installation: Installation):
     installation.variables.update(QUICK)
-    installation.manage("migrate", "--verbosity", "0")
+    installation.migrate()
     with installation.running("fleet_loop") as one:
         holder = wait_for("a holder of the beat", lambda: lease_owner(installation))
         assert holder.endswith(f":{one.process.pid}")

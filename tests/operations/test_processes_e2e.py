@@ -25,8 +25,7 @@ QUICK = {
 @pytest.fixture
 def migrated(installation: Installation) -> Installation:
     installation.variables.update(QUICK)
-    done = installation.manage("migrate", "--verbosity", "0")
-    assert done.returncode == 0, done.stderr
+    installation.migrate()
     return installation
 
 
@@ -144,7 +143,7 @@ def test_killing_the_parent_of_all_leaves_no_process(installation: Installation)
 
 def test_static_files_have_hashed_names_and_are_kept_for_ever(installation: Installation):
     installation.variables.update(QUICK)
-    installation.manage("migrate", "--verbosity", "0")
+    installation.migrate()
     with installation.running("fleet_web"):
         page = wait_for("the web process", lambda: answers(f"{installation.base_url}/admin/login/"))
         styles = re.search(r'href="(/static/admin/css/base\.[0-9a-f]{12}\.css)"', page.text)

@@ -1,6 +1,8 @@
 """Restores: what is refused before anything is touched, and what comes back fit to go on."""
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +31,7 @@ from tests.factories import (
     give_token,
 )
 from tests.fakes import FakeGitHub
-from tests.installation import Installation, wait_for
+from tests.installation import Installation, copy_database, database_like, wait_for
 
 KEY = "the-key-of-this-installation-and-of-no-other"
 BY = Actor.system("test")
@@ -52,14 +54,22 @@ def prepare() -> restore.Restored:
     return restore.prepare(MANIFEST, vault=Vault([KEY]), by=BY, now=NOW)
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a database with one credential."""
+    folder = tmp_path_factory.mktemp("filled")
+    with database_like(os.environ.get("DATABASE_URL", ""), folder) as url:
+        first = Installation(folder, url, variables={"FLEET_SECRET_KEY": KEY})
+        first.migrate()
+        add_credential(first, "acme")
+        yield url
+
+
 @pytest.fixture
-def installed(installation: Installation) -> Installation:
-    """An installation with one credential and one scope."""
+def installed(installation: Installation, filled: str) -> Installation:
+    """An installation with one credential."""
     installation.variables["FLEET_SECRET_KEY"] = KEY
-    assert installation.manage("migrate", "--verbosity", "0").returncode == 0
-    done = installation.manage("settings", "--json")
-    assert done.returncode == 0
-    add_credential(installation, "acme")
+    copy_database(filled, installation.database_url)
     return installation
 
 
