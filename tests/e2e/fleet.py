@@ -181,6 +181,23 @@ class Fleet:
             extra_env={"PYTHONPATH": str(AGENT_FOLDER)},
         )
 
+    def drill(self, host: str, *arguments: str) -> str:
+        """Run a failure drill on a host; returns what it says."""
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "fleet_agent", "drill", *arguments),
+                *("--state-dir", str(self.state_folder(host))),
+            ],
+            env=self.installation.environment({"PYTHONPATH": str(AGENT_FOLDER)}),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode:
+            raise AssertionError(f"drill {' '.join(arguments)}: {done.stderr}")
+        return done.stdout
+
     def state_folder(self, host: str) -> Path:
         return self.folder / "hosts" / host
 

@@ -23,6 +23,7 @@ def test_jobs_run_on_provisioned_runners_and_nothing_is_left_after_deregistratio
     provision(fleet, "forge-01", count=1, persistent=True)
     provision(fleet, "forge-02", count=1, persistent=True)
     wait_for("four runners online at GitHub", lambda: online_at_github(fleet) == 4)
+    drill(fleet)
     names = {runner["name"] for runner in fleet.github_runners()}
 
     queued = [
@@ -54,6 +55,21 @@ def test_jobs_run_on_provisioned_runners_and_nothing_is_left_after_deregistratio
     hosts = ("forge-01", "forge-02")
     wait_for("no runner process", lambda: not any(listeners(fleet, host) for host in hosts))
     assert [leftovers(fleet, host) for host in hosts] == [[], []]
+
+
+def drill(fleet: Fleet) -> None:
+    """Kill a runner and cut a host off at once; the fleet is well again with no other hand."""
+    killed = fleet.drill("forge-01", "kill-runner").split()[1]
+    fleet.drill("forge-02", "cut-network", "--seconds", "8")
+    wait_for("another in its place", lambda: is_replaced(fleet, killed), seconds=120)
+    wait_for("both hosts heard", lambda: fleet.host_states() == ["online"] * 2)
+    assert fleet.installation.rows("SELECT cause FROM runners_postmortem") == [("signal",)]
+
+
+def is_replaced(fleet: Fleet, name: str) -> bool:
+    """Whether four are online at GitHub, this one not among them."""
+    online = [each["name"] for each in fleet.github_runners() if each["status"] == "online"]
+    return len(online) == 4 and name not in online
 
 
 def provision(fleet: Fleet, host: str, *, count: int, persistent: bool = False) -> None:
