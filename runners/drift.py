@@ -90,7 +90,18 @@ def _sync(
     if changed:
         Drift.objects.bulk_update(changed, WORDS, batch_size=200)
     if forget and known:
-        Drift.objects.filter(pk__in=[row.pk for row in known.values()]).delete()
+        _forget(list(known.values()), now)
+
+
+def _forget(rows: Sequence[Drift], now: datetime) -> None:
+    """Delete what is found no more; of a registration whose deletion was cut off, tell it now."""
+    with transaction.atomic():
+        for row in rows:
+            if row.fix_wanted_at is not None and row.kind in STRAY_REGISTRATIONS:
+                audit.record(
+                    row, "drift.fixed", by=BY, at=now, was=row.kind, became="not registered"
+                )
+        Drift.objects.filter(pk__in=[row.pk for row in rows]).delete()
 
 
 def auto_kinds(whole: Fleet | None = None) -> frozenset[DriftKind]:
@@ -277,11 +288,18 @@ def _mend(row: Drift, scope: Scope, github: RunnerRegistry, now: datetime) -> in
 def _forget_at_github(
     row: Drift, github_id: int, scope: Scope, github: RunnerRegistry, now: datetime
 ) -> int:
+    # In the table before it is done, so that a pass cut off here is told of by the next
+    by_itself = Drift.objects.filter(pk=row.pk, fix_wanted_at__isnull=True)
+    marked = by_itself.update(fix_wanted_at=now)
     try:
         github.delete_self_hosted_runner(path_of(scope), github_id)
     except NotFound:
         pass  # already gone, which is what we want
-    except RunnerBusy:
+    except GitHubError as error:
+        if marked:
+            Drift.objects.filter(pk=row.pk).update(fix_wanted_at=None)
+        if not isinstance(error, RunnerBusy):
+            raise
         _note_refusal(row, "GitHub counts a job on it. It is tried again with each pass.")
         return 0
     with transaction.atomic():

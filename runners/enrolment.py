@@ -217,16 +217,18 @@ def drain_host(
     host: Host, *, by: Actor, reason: str, now: datetime, deadline_at: datetime | None = None
 ) -> list[Runner]:
     """Cordon the host and drain every runner on it; returns the runners told to drain."""
-    cordon(host, by=by, reason=reason, now=now)
     drained = []
-    for runner in Runner.objects.filter(
-        host=host, state__in=[RunnerState.PROVISIONING, RunnerState.ACTIVE]
-    ):
-        try:
-            lifecycle.drain(runner, by=by, reason=reason, now=now, deadline_at=deadline_at)
-        except (StaleState, IllegalTransition):
-            continue  # it moved a moment ago, and every move from here leads out
-        drained.append(runner)
+    # All or nothing: cut off in between, it would look done while runners there take more jobs
+    with transaction.atomic():
+        cordon(host, by=by, reason=reason, now=now)
+        for runner in Runner.objects.filter(
+            host=host, state__in=[RunnerState.PROVISIONING, RunnerState.ACTIVE]
+        ):
+            try:
+                lifecycle.drain(runner, by=by, reason=reason, now=now, deadline_at=deadline_at)
+            except (StaleState, IllegalTransition):
+                continue  # it moved a moment ago, and every move from here leads out
+            drained.append(runner)
     return drained
 
 

@@ -9,11 +9,12 @@ from datetime import timedelta
 
 from django.urls import reverse
 
-from runners import enrolment, wiring
+from runners import enrolment, fleet, maintenance, wiring
 from runners.audit import Actor
+from runners.drift_kinds import DriftKind
 from runners.github.types import RunnerApplication
 from runners.github.webhooks import sign
-from runners.models import Event, Host, Pool, Runner, RunnerPackage, Scope
+from runners.models import Drift, Event, Host, Pool, Runner, RunnerPackage, Scope
 from tests.crash.world import World
 from tests.factories import PoolFactory
 
@@ -112,6 +113,31 @@ def crashed_and_told(world: World) -> None:
     """The same, and the host has said so and was told to clean up."""
     crashed(world)
     world.machine.turn()
+
+
+def failed_and_due(world: World) -> None:
+    """A runner that failed, whose replacement may start."""
+    crashed_and_told(world)
+    world.pass_time(60)
+    reconcile(world)
+    assert Runner.objects.filter(replace_at__lte=world.now).exists()
+
+
+def ghost(world: World) -> None:
+    """A registration with our mark and no runner, known for long enough to be mended."""
+    idle(world)
+    mark = fleet.get().owner_mark
+    world.github.add_runner(world.path, "left-behind", labels=["self-hosted", mark])
+    reconcile(world)
+    world.pass_time(61)
+    assert Drift.objects.filter(kind=DriftKind.GHOST).exists()
+
+
+def round_of_maintenance(world: World) -> None:
+    """An idle runner on the one host of a round that has just begun."""
+    idle(world)
+    plan = maintenance.Plan(reason="kernel", hosts=[world.host])
+    maintenance.start(plan, by=BY, now=world.now)
 
 
 def draining(world: World) -> None:
@@ -263,6 +289,10 @@ def edit_labels(world: World) -> None:
     world.submit("runner-labels", world.only().pk, labels="self-hosted, linux, x64, big")
 
 
+def cordon_and_drain(world: World) -> None:
+    world.submit("host-drain", world.host.name, reason="away")
+
+
 def host_beats(world: World) -> None:
     world.machine.beat()
 
@@ -339,6 +369,10 @@ def scale(world: World) -> None:
     world.run_task("runners.tasks.scale_pools")
 
 
+def replace(world: World) -> None:
+    world.run_task("runners.tasks.replace_failed")
+
+
 def sweep(world: World) -> None:
     world.run_task("runners.tasks.sweep_hosts")
 
@@ -366,6 +400,7 @@ SCENARIOS = (
     Scenario("web: deregister an idle runner", idle, deregister),
     Scenario("web: deregister a failed runner", crashed_and_told, deregister),
     Scenario("web: force a busy runner", busy, force),
+    Scenario("web: drain a host", one_busy_one_idle, cordon_and_drain),
     Scenario("web: edit labels", idle_persistent, edit_labels),
     Scenario("web: heartbeat of a runner that listens", registered, host_beats),
     Scenario("web: heartbeat of a job's end", job_over, host_beats),
@@ -394,6 +429,9 @@ SCENARIOS = (
     ),
     Scenario("worker: job told late", delivered("in_progress", "queued"), process_deliveries),
     Scenario("worker: poll jobs", jobs_at_github, poll_jobs),
+    Scenario("worker: pass, ghost", ghost, reconcile),
+    Scenario("worker: replace a failed runner", failed_and_due, replace),
+    Scenario("worker: begin maintenance of a host", round_of_maintenance, sweep),
     Scenario("worker: note a silent host", silent_host, sweep),
     Scenario("worker: whole beat, one busy and one drained", one_busy_one_idle, whole_beat),
 )

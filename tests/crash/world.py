@@ -209,7 +209,8 @@ class World:
 
     def beat(self) -> None:
         """What the loop queues, run by the worker with all it leads to."""
-        for task in ("reconcile_due_scopes", "watch_jobs", "sweep_hosts", "scale_pools"):
+        watching = ("reconcile_due_scopes", "watch_jobs", "sweep_hosts")
+        for task in (*watching, "scale_pools", "replace_failed"):
             self.run_task(f"runners.tasks.{task}")
         self.run_tasks()
 

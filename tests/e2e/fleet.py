@@ -254,8 +254,8 @@ class Fleet:
         return sorted(_host_state(late, offline, now) for late, offline in rows)
 
     def current_runners(self) -> list[str]:
-        """The names of the runners that are not removed."""
-        sql = "SELECT name FROM runners_runner WHERE state <> 'removed'"
+        """The names of the runners that are neither removed nor kept as failed."""
+        sql = "SELECT name FROM runners_runner WHERE state NOT IN ('removed', 'failed')"
         return [row[0] for row in self.installation.rows(sql)]
 
     def logs(self) -> str:
