@@ -11,9 +11,10 @@ from django.urls import reverse
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from runners import audit
+from runners import audit, pools
 from runners.audit import Actor
-from runners.models import EnrolmentCode, Host, Pool, Runner, Sample
+from runners.models import EnrolmentCode, Host, JobDay, Pool, Runner, Sample
+from runners.pool_picture import Rules
 from tests.chromium import needs_chromium, started_chromium
 from tests.factories import (
     NOW,
@@ -110,6 +111,9 @@ def a_full_fleet() -> list[str]:
             disk_used_bytes=1,
         )
     audit.record(runner, "runner.failed", by=Actor.system(LONG), at=NOW, reason=f"{LONG} " * 4)
+    JobFactory(name=LONG, repository=f"acme/{LONG}", scope=scope, labels=[f"{LONG}-no", "linux"])
+    JobDay.objects.create(kind=JobDay.Kind.LABELS, key=f"{LONG},linux", day=NOW.date(), jobs=7)
+    pools.scale(Rules(), now=NOW, by=Actor.system("pools"))
     return [
         "/",
         "/setup/",
@@ -125,7 +129,11 @@ def a_full_fleet() -> list[str]:
         "/pools/",
         "/pools/new/",
         pool.get_absolute_url(),
+        f"{pool.get_absolute_url()}edit/",
+        "/decisions/?all=1",
         "/jobs/",
+        "/jobs/queue/",
+        "/jobs/coverage/",
         job.get_absolute_url(),
         "/drift/",
         "/drift/ghosts/",
@@ -450,7 +458,7 @@ def test_a_pool_is_made_and_paused_without_script(open_page):
     ScopeFactory()
     page = open_page("/pools/new/", script=False)
 
-    page.get_by_label("Name").fill("linux-x64")
+    page.get_by_label("Name", exact=True).fill("linux-x64")
     page.get_by_role("button", name="Create pool").click()
     page.get_by_role("link", name="Pause…").click()
     page.get_by_label("Reason").fill("Driver update")
@@ -458,6 +466,44 @@ def test_a_pool_is_made_and_paused_without_script(open_page):
 
     expect(page.locator("#pool-page .pill")).to_have_text("Paused")
     assert Pool.objects.get().paused_reason == "Driver update"
+
+
+def a_pool_with_history() -> Pool:
+    """A pool with a host and a job that ran on it two hours ago."""
+    HostFactory()
+    pool = PoolFactory(name="linux-x64", min_idle=1)
+    at = NOW - timedelta(hours=2)
+    JobFactory(scope=pool.scope, done=True, queued_at=at, started_at=at)
+    return pool
+
+
+def test_a_policy_is_tried_as_it_is_typed_and_then_saved(open_page):
+    pool = a_pool_with_history()
+    page = open_page(f"{pool.get_absolute_url()}edit/")
+
+    page.get_by_label("Keep idle").fill("3")
+    page.get_by_label("Keep idle").press("Tab")
+    expect(page.locator("#preview-figures")).to_contain_text("as it is saved: 2")
+    expect(page.get_by_role("row", name="Keep idle 1 3")).to_be_visible()
+    page.get_by_label("Compare with").select_option("Preset lazy")
+    expect(page.locator("#preview-figures")).to_contain_text("preset lazy:")
+    page.get_by_label("Reason of the change").fill("Mornings are short")
+    page.get_by_role("button", name="Save pool").click()
+
+    expect(page.locator("#messages")).to_contain_text("linux-x64 is saved.")
+    assert Pool.objects.get().min_idle == 3
+
+
+def test_without_script_a_policy_is_tried_and_kept_in_the_form(open_page):
+    pool = a_pool_with_history()
+    page = open_page(f"{pool.get_absolute_url()}edit/", width=390, script=False)
+
+    page.get_by_label("Keep idle").fill("3")
+    page.get_by_role("button", name="Preview", exact=True).click()
+
+    expect(page.locator("#preview-figures")).to_contain_text("as it is saved: 2")
+    expect(page.get_by_label("Keep idle")).to_have_value("3")
+    assert Pool.objects.get().min_idle == 1
 
 
 def test_a_host_is_waited_for_without_script(open_page):
