@@ -27,6 +27,17 @@ def test_wanted_set_of_the_contract_is_understood() -> None:
     ]
     assert answer.wanted[0].package is not None
     assert answer.wanted[2].package is None
+    assert [(w.gpu, w.emulates) for w in answer.wanted] == [
+        ("GPU-1f2e3d4c-0000-0000-0000-000000000001", ""),
+        ("", "arm64"),
+        ("", ""),
+    ]
+    assert answer.github_url == ""
+
+
+def test_address_of_github_is_taken_from_the_answer() -> None:
+    told = example("heartbeat.response.json") | {"github_url": "https://github.com/robots.txt"}
+    assert parse_heartbeat(told).github_url == "https://github.com/robots.txt"
 
 
 def test_unchanged_answer_of_the_contract_is_understood() -> None:

@@ -196,6 +196,22 @@ def test_a_full_disk_needs_attention(viewer):
     assert concern_titles(overview(viewer)) == [f"{host.name} disk is 95% full"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "title"),
+    [
+        ({"github_p95_ms": 150.0, "github_verdict": "fair"}, "kiln-01 is slow to reach GitHub"),
+        ({"github_p95_ms": None, "github_verdict": "poor"}, "kiln-01 does not reach GitHub"),
+        ({"github_verdict": "poor", "offline": True}, "kiln-01 is offline"),
+    ],
+)
+def test_host_far_from_github_needs_attention(viewer, fields, title):
+    HostFactory(name="kiln-01", **fields)
+
+    HostFactory(name="kiln-02", github_p95_ms=20.0, github_verdict="good")
+
+    assert concern_titles(overview(viewer)) == [title]
+
+
 def test_a_bad_credential_names_its_verdict_and_its_fix(viewer):
     HostFactory()
     credential = CredentialFactory(
