@@ -115,3 +115,17 @@ def test_a_killed_process_has_no_effect_after_its_death(world):
                 Host.objects.filter(pk=host.pk).update(site="elsewhere")
     world.server.restart("worker")
     assert Host.objects.get().site == host.site
+
+
+def test_runners_of_one_gpu_follow_each_other_on_it(world):
+    gpu = PoolPlan("linux-gpu", ("x64", "gpu"), min_idle=2, max_runners=3, needs_gpu=True)
+    world.add_machine("gpu-01", gpu=True)
+    world.add_pool(gpu)
+    jobs = [
+        world.github.queue_job(gpu.all_labels, "acme/web", JobPlan(30, "Succeeded"))
+        for _ in range(3)
+    ]
+    world.advance(900)
+    assert [job.conclusion for job in jobs] == ["success"] * 3
+    assert Runner.objects.exclude(gpu="").filter(slot__isnull=False).count() == 1
+    assert invariants.when_calm(world) == []
