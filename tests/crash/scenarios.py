@@ -186,6 +186,16 @@ def short_pool(world: World) -> None:
     PoolFactory(name="linux", scope=world.scope, min_idle=2, max_runners=3)
 
 
+def pool_with_one_too_many(world: World) -> None:
+    """A pool that needs none and has one, idle for long."""
+    idle_persistent(world)
+    pool = PoolFactory(name="linux", scope=world.scope)
+    now = wiring.now()
+    long_ago = now - timedelta(hours=1)
+    Runner.objects.update(pool=pool, online_at=long_ago, state_changed_at=long_ago)
+    Scope.objects.update(jobs_polled_at=now, jobs_swept_at=now)
+
+
 def short_pool_held_back(world: World) -> None:
     """A pool whose last start failed, with one on its way again."""
     short_pool(world)
@@ -424,6 +434,7 @@ SCENARIOS = (
     Scenario("worker: pass, packages", no_packages, reconcile),
     Scenario("worker: edit labels", label_wish, push_labels),
     Scenario("worker: scale a short pool", short_pool, scale),
+    Scenario("worker: let a pool's idle runner go", pool_with_one_too_many, scale),
     Scenario(
         "worker: job told from queue to end", delivered("queued", "completed"), process_deliveries
     ),
