@@ -24,6 +24,20 @@ ONLY: Final = 1
 HOURS: Final = timedelta(hours=1)
 
 
+# A thousand whole rows cost more to build than to reckon with
+_OF_HOSTS: Final = (
+    "name",
+    "architecture",
+    "slots",
+    "cpu_count",
+    "gpus",
+    "os",
+    "enrolled_at",
+    "retired_at",
+    *(f"cost__{field.name}" for field in HostCost._meta.concrete_fields),
+)
+
+
 def cost_model() -> CostModel:
     """The one row of rates; the defaults where none was entered."""
     return CostModel.objects.filter(pk=ONLY).first() or CostModel(pk=ONLY, per_kwh=Decimal("0.30"))
@@ -62,11 +76,10 @@ def books(period: Period, *, now: datetime) -> Books:
     end = max(begin, min(end, now))
     model = cost_model()
     rates = rates_of(model)
-    worked = {row.key: row.run_seconds for row in figures.totals(JobDay.Kind.HOST, period)}
+    worked = figures.machine_seconds(JobDay.Kind.HOST, period)
+    rows = Host.objects.select_related("cost").filter(enrolled_at__lt=end).order_by("name")
     hosts = [
-        host
-        for host in Host.objects.select_related("cost").filter(enrolled_at__lt=end).order_by("name")
-        if host.retired_at is None or host.retired_at > begin
+        host for host in rows.only(*_OF_HOSTS) if host.retired_at is None or host.retired_at > begin
     ]
     machines = [_machine_cost(host, worked, rates, begin, end) for host in hosts]
     usages = _usages(period)

@@ -177,7 +177,7 @@ def _counts() -> tuple[dict[str, int], Quiesced | None]:
     runners = Runner.objects.current().order_by().values(what=Value("runners"), **none)
     hosts = Host.objects.in_service().order_by().values(what=Value("hosts"), **none)
     # Both conditions, so that the index of open jobs is used
-    open_jobs = Job.objects.exclude(status=Job.Status.COMPLETED)
+    open_jobs = Job.objects.unfinished()
     jobs = open_jobs.filter(status=Job.Status.QUEUED).order_by().values(what=Value("jobs"), **none)
     lasting = Drift.objects.filter(drift.settled(timezone.now()), drift.ours())
     drifts = lasting.order_by().values(what=Value("drift"), **none)

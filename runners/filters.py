@@ -44,7 +44,7 @@ class RunnerFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fi
             return self.with_label(rows, name, words.removeprefix("label:").strip())
         # One scan of the open jobs, by their partial index, instead of a look-up a runner
         at_work = (
-            Job.objects.exclude(status=Job.Status.COMPLETED)
+            Job.objects.unfinished()
             .filter(status=Job.Status.IN_PROGRESS, runner__isnull=False)
             .filter(Q(repository__icontains=words) | Q(name__icontains=words))
         )

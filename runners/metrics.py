@@ -207,7 +207,7 @@ class Collector:
         yield use
 
     def _open_jobs(self) -> Iterator[Metric]:
-        rows = Job.objects.exclude(status=Job.Status.COMPLETED).order_by().values_list("status")
+        rows = Job.objects.unfinished().order_by().values_list("status")
         found = {
             status: (number, oldest)
             for status, number, oldest in rows.annotate(Count("pk"), Min("queued_at"))

@@ -185,9 +185,9 @@ _COLUMNS = (
 def supply(scopes: Mapping[int, ScopeView], *, now: datetime) -> tuple[RunnerView, ...]:
     """Every live runner and what it is worth."""
     working = dict(
-        Job.objects.filter(status=Job.Status.IN_PROGRESS, runner__state__in=LIVE).values_list(
-            "runner_id", "started_at"
-        )
+        Job.objects.unfinished()
+        .filter(status=Job.Status.IN_PROGRESS, runner__state__in=LIVE)
+        .values_list("runner_id", "started_at")
     )
     rows = list(Runner.objects.live().order_by("pk").values_list(*_COLUMNS, named=True))
     alone = any(row.pool_id is None for row in rows)

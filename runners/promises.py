@@ -203,7 +203,7 @@ def _recent(
     started = {length: Counter[str]() for length in lengths}
     late = {length: Counter[str]() for length in lengths}
     jobs = Job.objects.filter(started_at__gte=now - max(lengths)).order_by()
-    waiting = Job.objects.exclude(status=Job.Status.COMPLETED).filter(status=Job.Status.QUEUED)
+    waiting = Job.objects.unfinished().filter(status=Job.Status.QUEUED)
     columns = ("label_set", "queued_at", "started_at")
     for label_set, queued_at, began in (
         *jobs.values_list(*columns),

@@ -206,9 +206,8 @@ def _free_at(verdicts: Sequence[Verdict], *, now: datetime) -> dict[int, datetim
     if not full:
         return {}
     running = (
-        Job.objects.filter(
-            status=Job.Status.IN_PROGRESS, started_at__isnull=False, runner__pool__in=full
-        )
+        Job.objects.unfinished()
+        .filter(status=Job.Status.IN_PROGRESS, started_at__isnull=False, runner__pool__in=full)
         .select_related("runner")
         .only("repository", "workflow_name", "name", "started_at", "runner__pool_id")
     )

@@ -55,8 +55,8 @@ def _list_context(request: FleetRequest) -> Context:
     words = query.get("q", "").strip()
     if words:
         jobs = jobs.filter(_matching(words))
-    waiting = jobs.filter(status__in=[Job.Status.QUEUED, Job.Status.WAITING])
-    running = jobs.filter(status=Job.Status.IN_PROGRESS)
+    waiting = jobs.unfinished().filter(status__in=[Job.Status.QUEUED, Job.Status.WAITING])
+    running = jobs.unfinished().filter(status=Job.Status.IN_PROGRESS)
     recent = jobs.filter(status=Job.Status.COMPLETED)
     return {
         "now": now,

@@ -55,9 +55,11 @@ class RunnerRow:
 
 def current_jobs(runner_ids: Iterable[int]) -> dict[int, Job]:
     """Return the running job of each of these runners, by runner; one query."""
-    jobs = Job.objects.filter(
-        runner_id__in=list(runner_ids), status=Job.Status.IN_PROGRESS
-    ).order_by("started_at")
+    jobs = (
+        Job.objects.unfinished()
+        .filter(runner_id__in=list(runner_ids), status=Job.Status.IN_PROGRESS)
+        .order_by("started_at")
+    )
     return {job.runner_id: job for job in jobs if job.runner_id is not None}
 
 

@@ -55,7 +55,7 @@ def fleet_version(request: HttpRequest) -> str:
     now = timezone.now()
     runners = Runner.objects.current()
     hosts = Host.objects.in_service()
-    open_jobs = Job.objects.exclude(status=Job.Status.COMPLETED)
+    open_jobs = Job.objects.unfinished()
     rows = _user_row(request).annotate(
         last_event=Subquery(Event.objects.order_by("-pk").values("pk")[:1]),
         runners=_together(
@@ -100,7 +100,7 @@ def drift_version(request: HttpRequest) -> str:
 
 def history_version(request: HttpRequest) -> str:
     """The version of pages about past jobs; "" when the user is gone."""
-    waiting = Job.objects.exclude(status=Job.Status.COMPLETED).filter(status=Job.Status.QUEUED)
+    waiting = Job.objects.unfinished().filter(status=Job.Status.QUEUED)
     rows = _user_row(request).annotate(
         added_up=Subquery(Beat.objects.filter(name=history.BEAT).values("at")),
         oldest=Subquery(waiting.order_by("queued_at").values("queued_at")[:1]),
