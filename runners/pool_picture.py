@@ -223,7 +223,9 @@ def _worth(row: Runner, scope: ScopeView, *, told: bool, now: datetime) -> Worth
     silent_after: datetime | None = row.host__offline_after  # type: ignore[attr-defined]
     if row.state == RunnerState.REMOVING:
         return Worth.LEAVING
-    if row.phase in PROCESS_ENDED and row.state != RunnerState.PROVISIONING:
+    # A persistent runner that ended is started again by its host, so it still counts
+    over = row.ephemeral or row.state == RunnerState.DRAINING
+    if over and row.phase in PROCESS_ENDED and row.state != RunnerState.PROVISIONING:
         return Worth.LEAVING
     if row.state == RunnerState.DRAINING:
         return Worth.DRAINING
@@ -235,9 +237,8 @@ def _worth(row: Runner, scope: ScopeView, *, told: bool, now: datetime) -> Worth
         return Worth.BUSY
     if scope.unknown_since is not None:
         return Worth.UNKNOWN
-    if row.github_status == GitHubStatus.ABSENT:
-        return Worth.LEAVING
-    return Worth.OFFLINE if row.github_status == GitHubStatus.OFFLINE else Worth.IDLE
+    gone = row.github_status in (GitHubStatus.OFFLINE, GitHubStatus.ABSENT)
+    return Worth.OFFLINE if gone or row.phase in PROCESS_ENDED else Worth.IDLE
 
 
 def _since(row: Runner, worth: Worth, scope: ScopeView, began: datetime | None) -> datetime:

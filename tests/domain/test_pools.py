@@ -119,6 +119,25 @@ def test_maximum_counts_what_works_too():
     assert live(pool).count() == 2
 
 
+@pytest.mark.parametrize(
+    ("traits", "counts"),
+    [
+        ({"phase": Phase.EXITED}, False),
+        ({"phase": Phase.EXITED, "persistent": True}, True),  # its host starts it again
+        ({"removing": True}, False),
+        ({"draining": True}, True),
+        ({"github_status": "absent"}, True),
+        ({"host__offline": True}, True),
+    ],
+)
+def test_what_may_still_run_a_job_counts_towards_the_maximum(traits, counts):
+    HostFactory()
+    pool = PoolFactory(min_idle=1, max_runners=1)
+    RunnerFactory(pool=pool, scope=pool.scope, **traits)
+
+    assert (scale().started == ()) == counts
+
+
 def test_ephemeral_runner_is_replaced_after_its_job():
     host, github = HostFactory(slots=2), FakeGitHub()
     pool = PoolFactory(min_idle=1)
