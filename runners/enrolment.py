@@ -265,17 +265,36 @@ def retire(host: Host, *, by: Actor, reason: str, now: datetime) -> Event:
     return event
 
 
-def set_slots(host: Host, slots: int, *, by: Actor, reason: str, now: datetime) -> Event:
-    """Change how many runners may run on the host at once; runners above the number finish
-    first."""
+def set_slots(
+    host: Host,
+    slots: int,
+    *,
+    cpu_cores: float | None = None,
+    memory_bytes: int | None = None,
+    by: Actor,
+    reason: str,
+    now: datetime,
+) -> Event:
+    """Change how many runners may run on the host at once, and what each may use at most.
+
+    Runners above the number finish first; limits are those of runners that start from now on.
+    """
     _check_slots(slots)
     with transaction.atomic():
-        was = host.slots
-        Host.objects.filter(pk=host.pk).update(slots=slots)
-        event = audit.record(
-            host, "host.slots", by=by, at=now, was=str(was), became=str(slots), reason=reason
+        was = _slots_words(host.slots, host.slot_cpu_cores, host.slot_memory_bytes)
+        Host.objects.filter(pk=host.pk).update(
+            slots=slots, slot_cpu_cores=cpu_cores, slot_memory_bytes=memory_bytes
         )
-    host.slots = slots
+        event = audit.record(
+            host,
+            "host.slots",
+            by=by,
+            at=now,
+            was=was,
+            became=_slots_words(slots, cpu_cores, memory_bytes),
+            reason=reason,
+        )
+    host.slots, host.slot_cpu_cores, host.slot_memory_bytes = slots, cpu_cores, memory_bytes
     return event
 
 
@@ -311,6 +330,15 @@ def set_place(
 
 def _place_words(site: str, labels: Iterable[str]) -> str:
     return ", ".join([site or "no site", *sorted(labels)])
+
+
+def _slots_words(slots: int, cpu_cores: float | None, memory_bytes: int | None) -> str:
+    parts = [str(slots)]
+    if cpu_cores is not None:
+        parts.append(f"{cpu_cores:g} cores each")
+    if memory_bytes is not None:
+        parts.append(f"{memory_bytes / 10**9:g} GB each")
+    return ", ".join(parts)
 
 
 def ask_token_rotation(host: Host, *, by: Actor, now: datetime) -> Event:

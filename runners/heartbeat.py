@@ -55,6 +55,14 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotLimits:
+    """The most one slot of a host may use; None is no limit of its own."""
+
+    cpu_cores: float | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WantedRunner:
     """One entry of the wanted set."""
 
@@ -68,6 +76,7 @@ class WantedRunner:
     package: Package | None
     gpu: str = ""
     emulates: str = ""
+    limits: SlotLimits = SlotLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +175,7 @@ def receive(host: Host, token: str, report: Report, *, policy: Policy, now: date
         next_seconds=policy.active_seconds if moving else policy.quiet_seconds,
         want_facts=not host.facts_digest or (report.boot_id != host.boot_id and not report.facts),
         wanted=tuple(
-            _wanted(runner, packages)
+            _wanted(host, runner, packages)
             for runner in runners
             if runner.pk not in held_back and _can_be_told(runner, packages)
         )
@@ -391,7 +400,7 @@ def _needs_package(runner: Runner) -> bool:
     return not runner.ephemeral and runner.state == RunnerState.ACTIVE
 
 
-def _wanted(runner: Runner, packages: dict[int, Package]) -> WantedRunner:
+def _wanted(host: Host, runner: Runner, packages: dict[int, Package]) -> WantedRunner:
     return WantedRunner(
         runner_id=runner.pk,
         name=runner.name,
@@ -403,6 +412,7 @@ def _wanted(runner: Runner, packages: dict[int, Package]) -> WantedRunner:
         package=packages.get(runner.scope_id) if _needs_package(runner) else None,
         gpu=runner.gpu,
         emulates=runner.emulates,
+        limits=SlotLimits(host.slot_cpu_cores, host.slot_memory_bytes),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 
 from runners.models import Host
-from runners.untrusted import LARGEST_INTEGER, integer, number, text
+from runners.untrusted import LARGEST_INTEGER, clean, integer, number, text
 
 TEXT_LIMIT = 100
 
@@ -87,6 +87,7 @@ class Facts:
     cpu_topology: str = ""
     checks: tuple[Check, ...] = field(default=())
     emulations: tuple[Emulation, ...] = field(default=())
+    isolation: dict[str, object] = field(default_factory=dict)
 
 
 def parse_facts(data: Mapping[str, object]) -> Facts:
@@ -111,6 +112,7 @@ def parse_facts(data: Mapping[str, object]) -> Facts:
         cpu_topology=text(data, "cpu_topology", TEXT_LIMIT),
         checks=_checks(data.get("checks")),
         emulations=_emulations(data.get("emulations")),
+        isolation=_isolation(data.get("isolation")),
     )
 
 
@@ -132,6 +134,7 @@ def apply_facts(host: Host, facts: Facts) -> list[str]:
         "gpu_source",
         "clock_skew_seconds",
         "cpu_topology",
+        "isolation",
     )
     for name in plain:
         setattr(host, name, getattr(facts, name))
@@ -189,3 +192,16 @@ def _emulations(value: object) -> tuple[Emulation, ...]:
         Emulation(architecture=text(item, "architecture", 20), slowdown=number(item, "slowdown"))
         for item in _objects(value, EMULATIONS_LIMIT)
     )
+
+
+def _isolation(value: object) -> dict[str, object]:
+    """How the host keeps jobs apart; {} where its agent does not say."""
+    if not isinstance(value, dict):
+        return {}
+    words = ("limits_by", "limits_reason", "jobs_run_as", "view", "view_reason", "credentials")
+    lists = ("limits", "shared")
+    return {name: text(value, name, 200) for name in words} | {
+        name: [clean(item)[:TEXT_LIMIT] for item in items[:20] if isinstance(item, str)]
+        for name in lists
+        if isinstance(items := value.get(name), list)
+    }

@@ -187,6 +187,10 @@ def _wanted(entry: beats.WantedRunner) -> dict[str, object]:
         "work_folder": entry.work_folder,
         "gpu": entry.gpu,
         "emulates": entry.emulates,
+        "limits": {
+            "cpu_cores": entry.limits.cpu_cores,
+            "memory_bytes": entry.limits.memory_bytes,
+        },
         "package": None
         if package is None
         else {

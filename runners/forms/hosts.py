@@ -90,7 +90,29 @@ class SlotsForm(forms.Form):
         help_text="Runners that may run at once. Runners above the number finish first.",
         widget=widgets.number_input(),
     )
+    cpu_cores = forms.FloatField(
+        required=False,
+        min_value=0.1,
+        max_value=4096,
+        label="Cores for each",
+        help_text="The most a job may use. Empty: all but the host's reserve.",
+        widget=widgets.number_input(step="0.1"),
+    )
+    memory_gb = forms.FloatField(
+        required=False,
+        min_value=0.1,
+        max_value=65536,
+        label="Memory for each, GB",
+        help_text="A step that outgrows it fails, not the host. Empty: all but the host's reserve.",
+        widget=widgets.number_input(step="any"),
+    )
     reason = reason_field()
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory of each slot; None for no limit of its own."""
+        size: float | None = self.cleaned_data["memory_gb"]
+        return None if size is None else int(size * 10**9)
 
 
 class RetireForm(forms.Form):

@@ -74,6 +74,9 @@ class Host(models.Model):
     site = models.CharField(max_length=60, blank=True, default="")
     owner = models.CharField(max_length=100, blank=True, default="")
     slots = models.PositiveSmallIntegerField(default=1, help_text="Runners that may run at once.")
+    # What each slot may use at most, kept by the host's control groups; null is no limit of its own
+    slot_cpu_cores = models.FloatField(null=True, blank=True)
+    slot_memory_bytes = models.PositiveBigIntegerField(null=True, blank=True)
     labels = models.ManyToManyField("runners.Label", blank=True, related_name="hosts")
     cordoned_at = models.DateTimeField(null=True, blank=True)
     cordoned_reason = models.CharField(max_length=200, blank=True, default="")
@@ -105,6 +108,8 @@ class Host(models.Model):
     disk_total_bytes = models.PositiveBigIntegerField(null=True, blank=True)
     gpus = models.JSONField(default=list, blank=True)
     gpu_source = models.CharField(max_length=200, blank=True, default="")
+    # How it keeps jobs apart: limits, user, view, credentials (see host_facts)
+    isolation = models.JSONField(default=dict, blank=True)
     boot_id = models.CharField(max_length=64, blank=True, default="")
     agent_version = models.CharField(max_length=40, blank=True, default="")
     clock_skew_seconds = models.FloatField(null=True, blank=True)

@@ -224,6 +224,14 @@ def _notices(host: Host, state: HostState, disk: int | None, now: datetime) -> l
         notices.append(
             Notice("warning", f"Disk is {disk}% full.", f"{free} are left for jobs and packages.")
         )
+    if host.isolation.get("jobs_run_as") == "root":
+        notices.append(
+            Notice(
+                "warning",
+                "Jobs run as root on this host.",
+                "Its operator allowed that. Whoever may change a workflow owns this machine.",
+            )
+        )
     if host.posing:
         notices.append(
             Notice(
@@ -326,7 +334,8 @@ def _facts(host: Host) -> list[Fact]:
         Fact("Architecture", ", kernel says ".join(part for part in signals if part)),
         Fact("Host name", host.hostname or "—", mono=True),
         Fact("Site", host.site or "—"),
-        Fact("Slots", str(host.slots)),
+        Fact("Slots", _slots_words(host)),
+        *_isolation_facts(host),
         _gpu_fact(host),
         Fact("Enrolled", at=host.enrolled_at),
         Fact("Agent token", "rotation under way", warn=True)
@@ -359,6 +368,49 @@ def _facts(host: Host) -> list[Fact]:
 
 def _slowdown(slowdown: float | None) -> str:
     return "not measured" if slowdown is None else f"about {slowdown:g} times slower than native"
+
+
+def _slots_words(host: Host) -> str:
+    each = []
+    if host.slot_cpu_cores is not None:
+        each.append(f"{host.slot_cpu_cores:g} cores")
+    if host.slot_memory_bytes is not None:
+        each.append(size(host.slot_memory_bytes))
+    return f"{host.slots}, each at most {' and '.join(each)}" if each else str(host.slots)
+
+
+_RUN_AS: Final = {
+    "slot-user": "a user of each slot's own",
+    "agent-user": "the agent's user",
+    "root": "root",
+}
+
+
+def _isolation_facts(host: Host) -> list[Fact]:
+    """How jobs are kept apart here, in the agent's own words where something is not possible."""
+    said = host.isolation
+    if not said:
+        return []
+    limits = ", ".join(said.get("limits") or [])
+    facts = [
+        Fact("Limits", f"{limits} by {said.get('limits_by')}")
+        if limits
+        else Fact("Limits", f"none possible: {said.get('limits_reason')}", warn=True),
+        Fact(
+            "Jobs run as",
+            _RUN_AS.get(said.get("jobs_run_as", ""), "—"),
+            warn=said.get("jobs_run_as") == "root",
+        ),
+        Fact("Jobs see", "their own processes, files and temp only")
+        if said.get("view") == "private"
+        else Fact("Jobs see", f"all their user may: {said.get('view_reason')}", warn=True),
+        Fact("Credentials", "in memory only")
+        if said.get("credentials") == "memory"
+        else Fact("Credentials", "on the disk for persistent runners", warn=True),
+    ]
+    if said.get("shared"):
+        facts.append(Fact("Shared with jobs", ", ".join(said["shared"]), mono=True))
+    return facts
 
 
 def _gpu_fact(host: Host) -> Fact:

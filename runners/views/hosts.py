@@ -156,11 +156,19 @@ def host_drain(request: FleetRequest, name: str) -> HttpResponse:
 def host_slots(request: FleetRequest, name: str) -> HttpResponse:
     host = _get_host_for_user(request, name)
     data = request.POST if request.method == "POST" else None
-    form = SlotsForm(data, initial={"slots": host.slots})
+    memory = host.slot_memory_bytes
+    form = SlotsForm(
+        data,
+        initial={
+            "slots": host.slots,
+            "cpu_cores": host.slot_cpu_cores,
+            "memory_gb": None if memory is None else memory / 10**9,
+        },
+    )
     if not form.is_valid():
         question = Question(
             f"Slots of {name}",
-            "How many runners it may run at once.",
+            "How many runners it may run at once, and what each may use at most.",
             "Save slots",
         )
         return ask_about(request, _subject(request, host), "slots", form, question)
@@ -168,6 +176,8 @@ def host_slots(request: FleetRequest, name: str) -> HttpResponse:
         enrolment.set_slots(
             host,
             form.cleaned_data["slots"],
+            cpu_cores=form.cleaned_data["cpu_cores"],
+            memory_bytes=form.memory_bytes,
             by=actor(request),
             reason=form.cleaned_data["reason"],
             now=timezone.now(),

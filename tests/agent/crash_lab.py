@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -23,9 +24,10 @@ from fleet_agent.process_table import read_process
 from fleet_agent.process_tree import end_tree
 
 from tests.agent.dashboard import CODE, TOKEN, Dashboard
-from tests.agent.machine import AGENT_FOLDER
+from tests.agent.machine import AGENT_FOLDER, clean_host
 
 RUNNER = 12
+JIT = base64.b64encode(b'{".runner":"e30=",".credentials":"e30="}').decode()
 PATIENCE_SECONDS = 40.0
 LISTENER = """#!/bin/sh
 trap 'exit 0' INT TERM
@@ -33,7 +35,7 @@ echo secret >.credentials
 echo '{}' >.runner
 echo "Current runner version: '2.336.0'"
 echo "2026-01-01 00:00:00Z: Listening for Jobs"
-while [ ! -e ../job ]; do sleep 0.1 & wait $!; done
+while [ ! -e "$RUNNER_GATES/job" ]; do sleep 0.1 & wait $!; done
 echo "2026-01-01 00:00:00Z: Running job: build"
 ./bin/Runner.Worker
 echo "2026-01-01 00:00:00Z: Job build completed with result: Succeeded"
@@ -41,7 +43,7 @@ rm .credentials .runner
 echo "Removed .runner"
 """
 WORKER = """#!/bin/sh
-while [ ! -e ../gate ]; do sleep 0.1; done
+while [ ! -e "$RUNNER_GATES/gate" ]; do sleep 0.1; done
 """
 
 
@@ -108,6 +110,8 @@ class Lab:
         self.forge = forge
         self.root = root
         self.state = root / "state"
+        self.gates = root / "gates"
+        self.gates.mkdir()
         self.armed = root / "armed"
         self.record = root / "steps"
         self.log = root / "log"
@@ -118,7 +122,7 @@ class Lab:
         self.conflicts: list[str] = []
         self.doomed = True
         self.pid = 0
-        jit = {"ok": True, "github_id": 77, "encoded_jit_config": "jit-" + "s" * 30}
+        jit = {"ok": True, "github_id": 77, "encoded_jit_config": JIT}
         self.dashboard.answers[f"runners/{RUNNER}/jit-config"] = (200, jit)
 
     def __enter__(self) -> Self:
@@ -134,6 +138,7 @@ class Lab:
         self.kill()
         for tree in marked_trees(self.state / "slots"):
             end_tree(tree.tree)
+        clean_host(self.state)
         self.dashboard.__exit__(kind, error, trace)
 
     # --- agents -----------------------------------------------------------------------------
@@ -142,7 +147,11 @@ class Lab:
         """Start an agent; one that is doomed dies at the step asked for."""
         order = {
             "arguments": [*(arguments or ("run",)), "--state-dir", str(self.state)],
-            "environment": {"FLEET_ENROLMENT_CODE": CODE} if "enrol" in arguments else {},
+            "environment": {
+                "FLEET_AGENT_SHARE": str(self.gates),
+                "RUNNER_GATES": str(self.gates),
+                **({"FLEET_ENROLMENT_CODE": CODE} if "enrol" in arguments else {}),
+            },
             "log": str(self.log),
             "armed": str(self.armed),
             "record": str(self.record if self.doomed else self.root / "steps-after"),
@@ -217,9 +226,7 @@ class Lab:
 
     def signal_runner(self, name: str) -> None:
         """Give the runner a job (``job``) or let its job end (``gate``)."""
-        path = self.state / "slots" / str(RUNNER)
-        path.mkdir(parents=True, exist_ok=True)
-        (path / name).touch()
+        (self.gates / name).touch()
 
     def bring_up(self) -> None:
         """Bring the runner up with an agent that meets no crash yet."""

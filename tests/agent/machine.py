@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from fleet_agent.limits import find_control_groups, remove_groups
+from fleet_agent.marks import place_of
 from fleet_agent.process_table import ProcessTable, carries_mark
 from fleet_agent.process_tree import Tree, end_tree
+from fleet_agent.slot_directory import memory_root
 
 from tests.agent.dashboard import CODE, Dashboard
 from tests.agent.patience import until
 
 AGENT_FOLDER = Path(__file__).resolve().parents[2] / "runners" / "agent"
 PROGRAM = [sys.executable, "-W", "error", "-m", "fleet_agent"]
+
+
+def clean_host(state: Path) -> None:
+    """Delete what an agent that was killed leaves outside its state directory."""
+    memory = memory_root(state / "slots")
+    if memory is not None:
+        shutil.rmtree(memory, ignore_errors=True)
+    groups = find_control_groups(f"fleet-agent-{place_of(state / 'slots')[:8]}")
+    for base in groups.bases.values():
+        remove_groups(path for path in base.iterdir() if path.is_dir())
+    groups.leave()
 
 
 class Machine:
@@ -29,7 +45,13 @@ class Machine:
         self.agents: list[subprocess.Popen[bytes]] = []
         self.log = state.parent / "agent.log"
         self.marks: set[str] = set()
+        # What jobs share with the test: they see nothing else of the test's files.
+        # Not below /tmp, which is the slot's own for them, and goes with its directory.
+        self.shared = Path(tempfile.mkdtemp(prefix="fleet-test-", dir="/dev/shm"))
+        self.shared.chmod(0o777)
         self.environment = {
+            "FLEET_AGENT_SHARE": str(self.shared),
+            "RUNNER_GATES": str(self.shared),
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "PYTHONPATH": str(AGENT_FOLDER),
@@ -60,6 +82,8 @@ class Machine:
         self.note_marks()
         for mark in self.marks:
             end_tree(Tree(mark, None, None))
+        clean_host(self.state)
+        shutil.rmtree(self.shared)
         if self.log.exists():  # shown by pytest beside a failure only
             sys.stderr.write(self.log.read_text("utf-8", errors="replace"))
 

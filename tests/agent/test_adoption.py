@@ -34,9 +34,9 @@ def busy(
 
 
 def test_job_survives_sigkill_of_the_agent_and_is_told(
-    github: Simulator, fleet: Dashboard, machine: Machine, tmp_path: Path
+    github: Simulator, fleet: Dashboard, machine: Machine
 ) -> None:
-    gate = tmp_path / "gate"
+    gate = machine.shared / "gate"
     job = busy(github, fleet, machine, gate)
     pid = fleet.slot(12)["pid"]
     machine.kill()
@@ -66,9 +66,9 @@ def test_many_runners_go_on_when_their_agent_is_killed(fleet: Dashboard, machine
 
 
 def test_job_that_ends_while_no_agent_runs_is_told_with_its_exit_code_and_output(
-    github: Simulator, fleet: Dashboard, machine: Machine, tmp_path: Path
+    github: Simulator, fleet: Dashboard, machine: Machine
 ) -> None:
-    gate = tmp_path / "gate"
+    gate = machine.shared / "gate"
     job = busy(github, fleet, machine, gate)
     machine.kill()
     gate.touch()
@@ -83,9 +83,9 @@ def test_job_that_ends_while_no_agent_runs_is_told_with_its_exit_code_and_output
 
 
 def test_flooding_runner_is_not_blocked_while_no_agent_runs(
-    github: Simulator, fleet: Dashboard, machine: Machine, tmp_path: Path
+    github: Simulator, fleet: Dashboard, machine: Machine
 ) -> None:
-    gate = tmp_path / "gate"
+    gate = machine.shared / "gate"
     job = busy(github, fleet, machine, gate, misbehave="flood")
     machine.kill()
     console = machine.slot_path(12) / "console"
@@ -125,9 +125,9 @@ def test_agent_told_to_stops_idle_runners_with_itself(fleet: Dashboard, machine:
 
 
 def test_runner_outlives_its_keeper_and_its_clean_end_is_believed(
-    github: Simulator, fleet: Dashboard, machine: Machine, tmp_path: Path
+    github: Simulator, fleet: Dashboard, machine: Machine
 ) -> None:
-    gate = tmp_path / "gate"
+    gate = machine.shared / "gate"
     job = busy(github, fleet, machine, gate, misbehave="flood")
     pid = fleet.slot(12)["pid"]
     os.kill(machine.keeper_record(12)["keeper_pid"], signal.SIGKILL)
@@ -200,9 +200,9 @@ def test_orphan_directories_are_swept_at_start(fleet: Dashboard, machine: Machin
 
 
 def test_console_told_twice_is_told_once(
-    github: Simulator, fleet: Dashboard, machine: Machine, tmp_path: Path
+    github: Simulator, fleet: Dashboard, machine: Machine
 ) -> None:
-    gate = tmp_path / "gate"
+    gate = machine.shared / "gate"
     busy(github, fleet, machine, gate)
     until(lambda: "Running job" in fleet.logs.get(12, ""), "the first part of the console")
     machine.kill()

@@ -111,19 +111,19 @@ def kernel(root: Path, cgroup: str, files: dict[str, str]) -> tuple[Path, Path]:
 def test_out_of_memory_kills_are_counted_in_the_agents_own_group(tmp_path: Path) -> None:
     group = "sys/fs/cgroup/system.slice/agent/memory.events"
     files = {group: "low 0\noom 4\noom_kill 3\n", "proc/vmstat": "oom_kill 50\n"}
-    assert oom_kills(*kernel(tmp_path, "0::/system.slice/agent\n", files)) == 3
+    assert oom_kills((), *kernel(tmp_path, "0::/system.slice/agent\n", files)) == 3
 
 
 def test_out_of_memory_kills_are_counted_in_a_group_of_the_first_version(tmp_path: Path) -> None:
     group = "sys/fs/cgroup/memory/agent/memory.oom_control"
     files = {group: "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"}
-    assert oom_kills(*kernel(tmp_path, "4:cpu:/\n7:memory:/agent\n", files)) == 2
+    assert oom_kills((), *kernel(tmp_path, "4:cpu:/\n7:memory:/agent\n", files)) == 2
 
 
 def test_without_a_group_the_machines_count_is_taken(tmp_path: Path) -> None:
     files = {"proc/vmstat": "nr_free_pages 7\noom_kill 5\n"}
-    assert oom_kills(*kernel(tmp_path, "0::/\n", files)) == 5
-    assert oom_kills(tmp_path / "nowhere", tmp_path / "nowhere") is None
+    assert oom_kills((), *kernel(tmp_path, "0::/\n", files)) == 5
+    assert oom_kills((), tmp_path / "nowhere", tmp_path / "nowhere") is None
 
 
 def test_facts_at_an_end_are_those_of_the_disk_that_is_left(tmp_path: Path) -> None:
@@ -182,10 +182,10 @@ def test_lost_keeper_of_a_runner_that_did_not_end_cleanly_is_the_cause(
 
 
 def test_clean_end_without_keeper_and_agent_is_believed_by_its_files(
-    github: Simulator, fleet: Dashboard, machine: Machine, tmp_path: Path
+    github: Simulator, fleet: Dashboard, machine: Machine
 ) -> None:
     listening(fleet, machine)
-    gate = tmp_path / "gate"
+    gate = machine.shared / "gate"
     wait = f"while [ ! -e {gate} ]; do sleep 0.1; done"
     job = github.queue_job(labels=("runner-12",), steps=(wait,))
     until(lambda: fleet.phase(12) == "busy", "busy")

@@ -13,7 +13,7 @@ from fleet_agent.journal import Journal
 from fleet_agent.marks import marked_trees
 from fleet_agent.process_tree import end_tree
 
-from tests.agent.crash_lab import PACKAGE, RUNNER
+from tests.agent.crash_lab import JIT, PACKAGE, RUNNER
 from tests.agent.dashboard import CODE, Dashboard
 from tests.agent.machine import PROGRAM, Machine
 from tests.agent.patience import until
@@ -67,14 +67,16 @@ def disk(dashboard: Dashboard, machine: Machine) -> Iterator[SmallDisk]:
 def small_disk(dashboard: Dashboard, machine: Machine) -> Iterator[SmallDisk]:
     """The same, for whoever asks."""
     machine.state.mkdir()
-    jit = {"ok": True, "github_id": 77, "encoded_jit_config": "jit-" + "s" * 30}
+    jit = {"ok": True, "github_id": 77, "encoded_jit_config": JIT}
     dashboard.answers[f"runners/{RUNNER}/jit-config"] = (200, jit)
     mount = f'mount -t tmpfs -o size=2m,mode=700 tmpfs "{machine.state}" && exec "$@"'
     join = ["join", "--server", dashboard.url, "--name", "forge-01"]
     with machine.log.open("ab") as log:
         agent = subprocess.Popen(
             [*UNSHARE, "sh", "-c", mount, "sh", *PROGRAM, *join, "--state-dir", machine.state],
-            env=machine.environment | {"FLEET_ENROLMENT_CODE": CODE},
+            # This root is one of a namespace with no other user in it.
+            env=machine.environment
+            | {"FLEET_ENROLMENT_CODE": CODE, "FLEET_AGENT_JOBS_AS_ROOT": "yes"},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -118,7 +120,7 @@ def test_running_runner_and_its_agent_live_on_a_full_disk(
 ) -> None:
     want(dashboard)
     until(lambda: dashboard.phase(RUNNER) == "listening", "listening")
-    (disk.root / "slots" / str(RUNNER) / "job").touch()
+    (machine.shared / "job").touch()
     until(lambda: dashboard.phase(RUNNER) == "busy", "busy")
     disk.fill(0)
     dashboard.new_token = "fla_TESTTOKEN002_" + "n" * 43
@@ -126,7 +128,7 @@ def test_running_runner_and_its_agent_live_on_a_full_disk(
     until(lambda: len(dashboard.heartbeats) > heard + 3, "heartbeats on the full disk")
     # The token that could not be stored is not used: after a crash the agent would not have it.
     assert dashboard.new_token not in dashboard.tokens_seen
-    (disk.root / "slots" / str(RUNNER) / "gate").touch()
+    (machine.shared / "gate").touch()
     until(lambda: dashboard.phase(RUNNER) == "exited", "the end of the runner")
     assert machine.agents[-1].poll() is None
     disk.free()

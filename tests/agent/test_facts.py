@@ -6,7 +6,6 @@ import platform
 from pathlib import Path
 
 import pytest
-from fleet_agent import facts
 from fleet_agent.errors import AgentError
 from fleet_agent.facts import Facts, collect_facts, family, kernel_architecture, same_facts
 from fleet_agent.gpu import Survey
@@ -84,22 +83,6 @@ def test_emulation_is_told_when_the_two_signals_differ(
 )
 def test_native_families(machine: str, kernel: str, same: bool) -> None:
     assert (family(machine) == family(kernel)) is same
-
-
-@pytest.mark.parametrize(
-    ("files", "told"),
-    [
-        ({"fs__cgroup__cgroup.controllers": "cpu memory pids\n"}, ["cgroup-v2"]),
-        ({"fs__cgroup__cgroup.controllers": "hugetlb\n"}, []),
-        ({"fs__cgroup__memory__memory.limit_in_bytes": "1\n"}, ["cgroup-v1"]),
-        ({}, []),
-    ],
-)
-def test_limits_are_those_the_agent_could_set(
-    tmp_path: Path, files: dict[str, str], told: list[str]
-) -> None:
-    root = proc_tree(tmp_path, **files)
-    assert facts.limits_available(root) == told
 
 
 def test_figures_that_move_all_the_time_are_no_change(tmp_path: Path) -> None:

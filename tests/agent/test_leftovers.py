@@ -68,15 +68,16 @@ def test_strange_directory_is_told_and_left_until_the_server_names_it(
 
 
 def test_runner_the_server_no_longer_knows_is_told_and_ended_only_without_a_job(
-    github: Simulator, fleet: Dashboard, machine: Machine, tmp_path: Path
+    github: Simulator, fleet: Dashboard, machine: Machine
 ) -> None:
     machine.join(fleet)
     fleet.want(12)
     until(lambda: fleet.phase(12) == "listening", "listening")
-    gate = tmp_path / "gate"
-    wait = f"while [ ! -e {gate} ]; do sleep 0.1; done"
+    gate = machine.shared / "gate"
+    wait = f"touch {gate}.near; while [ ! -e {gate} ]; do sleep 0.1; done"
     github.queue_job(labels=("runner-12",), steps=(wait,))
     until(lambda: fleet.phase(12) == "busy", "busy")
+    until(gate.with_name("gate.near").exists, "the job at its step")
     machine.kill()
     pid = fleet.slot(12)["pid"]
     # The state directory is lost, and the host enrols anew with a dashboard that wants nothing.
@@ -97,15 +98,16 @@ def test_runner_the_server_no_longer_knows_is_told_and_ended_only_without_a_job(
 
 
 def test_runner_still_wanted_is_taken_up_when_the_state_directory_was_lost(
-    github: Simulator, fleet: Dashboard, machine: Machine, tmp_path: Path
+    github: Simulator, fleet: Dashboard, machine: Machine
 ) -> None:
     machine.join(fleet)
     fleet.want(12)
     until(lambda: fleet.phase(12) == "listening", "listening")
-    gate = tmp_path / "gate"
-    wait = f"while [ ! -e {gate} ]; do sleep 0.1; done"
+    gate = machine.shared / "gate"
+    wait = f"touch {gate}.near; while [ ! -e {gate} ]; do sleep 0.1; done"
     job = github.queue_job(labels=("runner-12",), steps=(wait,))
     until(lambda: fleet.phase(12) == "busy", "busy")
+    until(gate.with_name("gate.near").exists, "the job at its step")
     pid = fleet.slot(12)["pid"]
     machine.kill()
     lose(machine.state)

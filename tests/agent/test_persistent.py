@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+from fleet_agent.slot_directory import SlotDirectory
+
 from runners.simulator import Simulator
 from tests.agent.dashboard import Dashboard
 from tests.agent.machine import Machine
@@ -63,9 +65,11 @@ def test_stopped_persistent_runner_leaves_no_credential(
     github: Simulator, fleet: Dashboard, machine: Machine
 ) -> None:
     listening(fleet, machine)
-    assert (machine.slot_path(12) / "runner" / ".credentials").exists()
+    files = SlotDirectory(machine.slot_path(12)).files
+    assert (files / ".credentials").exists()
     fleet.want(12, wanted="stop")
     until(lambda: fleet.phase(12) == "gone", "gone")
+    assert not files.exists()
     assert not (machine.slot_path(12) / "runner").exists()
 
 

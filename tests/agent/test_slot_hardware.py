@@ -33,7 +33,7 @@ def run_job(
 def test_job_sees_exactly_the_gpu_it_was_given(
     github: Simulator, fleet: Dashboard, machine: Machine, tmp_path: Path
 ) -> None:
-    seen = tmp_path / "seen"
+    seen = machine.shared / "seen"
     look = f"echo $CUDA_VISIBLE_DEVICES $NVIDIA_VISIBLE_DEVICES $FLEET_GPU > {seen}"
     done = run_job(github, fleet, machine, tmp_path / "pose.json", look, gpu="GPU-2")
     assert (done, seen.read_text()) == ("success", "GPU-2 GPU-2 GPU-2\n")
@@ -53,7 +53,7 @@ def test_step_runs_emulated_in_a_slot_that_may(
 ) -> None:
     architecture = FOREIGN[0]
     require_emulator(architecture)
-    program, seen = write_program(architecture, tmp_path), tmp_path / "seen"
+    program, seen = write_program(architecture, machine.shared), machine.shared / "seen"
     program.chmod(0o755)
     step = f"fleet-emulate {architecture} {program} > {seen} && ! [ $CUDA_VISIBLE_DEVICES != -1 ]"
     pose = tmp_path / "pose.json"

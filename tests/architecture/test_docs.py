@@ -15,6 +15,12 @@ SETTINGS_PAGE = ROOT / "docs" / "guide" / "settings.md"
 DECLARED = {variable.name: variable for variable in settings.FLEET_ENVIRONMENT.declared}
 # Variables of programs that are not the dashboard, and of tests.
 OF_OTHERS = {
+    "FLEET_AGENT_JOBS_AS_ROOT",
+    "FLEET_AGENT_PRIVATE_VIEW",
+    "FLEET_AGENT_RESERVE_CPU",
+    "FLEET_AGENT_RESERVE_MEMORY_GB",
+    "FLEET_AGENT_SHARE",
+    "FLEET_AGENT_SLOT_UIDS",
     "FLEET_ENROLMENT_CODE",
     "FLEET_PROPERTY_EXAMPLES",
     "FLEET_PROPERTY_STEPS",

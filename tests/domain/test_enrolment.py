@@ -256,6 +256,18 @@ def test_slots_are_changed_and_recorded(ada):
     assert (event.was, event.became, event.reason) == ("4", "2", "Noisy")
 
 
+def test_what_each_slot_may_use_is_changed_and_recorded(ada):
+    host = HostFactory(slots=4)
+
+    event = enrolment.set_slots(
+        host, 4, cpu_cores=2.5, memory_bytes=8 * 10**9, by=ada, reason="", now=NOW
+    )
+
+    stored = Host.objects.get()
+    assert (stored.slot_cpu_cores, stored.slot_memory_bytes) == (2.5, 8 * 10**9)
+    assert (event.was, event.became) == ("4", "4, 2.5 cores each, 8 GB each")
+
+
 def test_cordon_and_uncordon_are_recorded_once_each(ada):
     host = HostFactory()
 

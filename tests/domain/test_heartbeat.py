@@ -103,6 +103,19 @@ def test_facts_are_written_when_told_and_kept_when_not():
     assert stored(host).architecture == "arm64"
 
 
+def test_how_jobs_are_kept_apart_is_read_with_care():
+    host = HostFactory()
+    told = {"limits": ["cpu", 7, "memory"], "limits_by": "cgroup v1", "view": "private", "x": "y"}
+
+    beat(host, facts={"isolation": told})
+
+    kept = stored(host).isolation
+    assert (kept["limits"], kept["limits_by"]) == (["cpu", "memory"], "cgroup v1")
+    assert "x" not in kept
+    beat(host, facts={"isolation": "none of your business"})
+    assert stored(host).isolation == {}
+
+
 def test_facts_are_asked_for_after_a_reboot():
     host = HostFactory(boot_id="before")
 

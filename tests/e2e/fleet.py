@@ -178,7 +178,7 @@ class Fleet:
         return self.start(
             f"agent-{name}",
             *(sys.executable, "-m", "fleet_agent", "join", *options),
-            extra_env={"PYTHONPATH": str(AGENT_FOLDER)},
+            extra_env={"PYTHONPATH": str(AGENT_FOLDER), "FLEET_AGENT_SHARE": str(self.shared)},
         )
 
     def drill(self, host: str, *arguments: str) -> str:
@@ -197,6 +197,14 @@ class Fleet:
         if done.returncode:
             raise AssertionError(f"drill {' '.join(arguments)}: {done.stderr}")
         return done.stdout
+
+    @property
+    def shared(self) -> Path:
+        """What jobs share with the test: they see nothing else of the test's files."""
+        folder = self.folder / "shared"
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o777)
+        return folder
 
     def state_folder(self, host: str) -> Path:
         return self.folder / "hosts" / host

@@ -243,7 +243,7 @@ def see_all_idle(visit: Visit, *, count: int) -> set[str]:
 def run_a_job(visit: Visit, fleet: Fleet) -> str:
     """Queue a job; see its runner busy with it, and the job done. Returns the runner's name."""
     page = visit.page
-    gate = fleet.folder / "build.gate"
+    gate = fleet.shared / "build.gate"
     with visit.without_reload():
         job = fleet.queue_job("build", wait_at(gate), labels=[*LABELS.split(", "), "once"])
         row = visit.row("Busy", "build")
@@ -269,7 +269,7 @@ def run_a_job(visit: Visit, fleet: Fleet) -> str:
 def drain_while_busy(visit: Visit, fleet: Fleet, name: str) -> None:
     """Drain a runner from its own page while it works: the job ends well, then the runner goes."""
     page = visit.page
-    gate = fleet.folder / "release.gate"
+    gate = fleet.shared / "release.gate"
     job = fleet.queue_job("release", wait_at(gate), labels=[*LABELS.split(", "), "stays"])
     visit.go("Runners")
     expect(visit.row("Busy", name)).to_be_visible()

@@ -37,7 +37,7 @@ def test_fleet_goes_on_from_a_backup_older_than_its_runners(fleet: Fleet, tmp_pa
     fleet.manage("backup", str(backup))
 
     # What the backup knows nothing of: a job that runs, and a runner
-    gate = tmp_path / "job.gate"
+    gate = fleet.shared / "job.gate"
     script = f"until test -e '{gate}'; do sleep 0.2; done"
     job = fleet.queue_job("long", script, labels=[*LABELS, "once"])
     [forgotten] = provision(fleet, "forgotten")

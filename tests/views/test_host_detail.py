@@ -55,6 +55,51 @@ def test_facts_are_listed(viewer):
     assert facts["Enrolled"] == "2 d ago"
 
 
+KEPT_APART = {
+    "limits": ["cpu", "memory"],
+    "limits_by": "cgroup v1",
+    "limits_reason": "",
+    "jobs_run_as": "slot-user",
+    "view": "private",
+    "view_reason": "",
+    "credentials": "memory",
+    "shared": ["/opt/cache"],
+}
+HELD_TOGETHER = {
+    "limits": [],
+    "limits_by": "",
+    "limits_reason": "no control groups",
+    "jobs_run_as": "root",
+    "view": "shared",
+    "view_reason": "unshare: Operation not permitted",
+    "credentials": "disk",
+    "shared": [],
+}
+
+
+def test_how_jobs_are_kept_apart_is_told(viewer):
+    host = HostFactory(isolation=KEPT_APART, slot_cpu_cores=2, slot_memory_bytes=8 * 10**9)
+
+    facts = facts_of(page_of(viewer, host))
+
+    assert facts["Limits"] == "cpu, memory by cgroup v1"
+    assert facts["Jobs run as"] == "a user of each slot's own"
+    assert facts["Jobs see"] == "their own processes, files and temp only"
+    assert facts["Credentials"] == "in memory only"
+    assert facts["Shared with jobs"] == "/opt/cache"
+    assert facts["Slots"] == f"{host.slots}, each at most 2 cores and 8 GB"
+
+
+def test_what_keeps_no_jobs_apart_is_told_as_a_warning(viewer):
+    page = page_of(viewer, HostFactory(isolation=HELD_TOGETHER))
+
+    facts = facts_of(page)
+    assert facts["Limits"] == "none possible: no control groups"
+    assert facts["Jobs see"] == "all their user may: unshare: Operation not permitted"
+    assert "Jobs run as root on this host." in page.text
+    assert "Limits" not in facts_of(page_of(viewer, HostFactory()))
+
+
 def test_equal_gpus_are_counted(viewer):
     host = HostFactory(gpus=[{"model": "NVIDIA L4"}, {"model": "NVIDIA L4"}])
 

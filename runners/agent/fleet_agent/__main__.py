@@ -23,6 +23,7 @@ from .config import Config, NotEnrolled, StateDir
 from .errors import AgentError
 from .facts import Facts, collect_facts
 from .hardware import Hardware
+from .isolation import ROOT_VARIABLE, Isolation, find_isolation
 from .loop import Agent
 from .packages import PackageStore
 from .pose import load_pose, strike
@@ -217,7 +218,12 @@ def enrol(options: argparse.Namespace) -> int:
     return 0
 
 
-def gather_facts(options: argparse.Namespace, started_at: str, hardware: Hardware) -> Facts:
+def gather_facts(
+    options: argparse.Namespace,
+    started_at: str,
+    hardware: Hardware,
+    isolation: Isolation | None = None,
+) -> Facts:
     """Return the facts to report: the machine's, or those it poses with."""
     pose = load_pose(options.pose) if options.pose else None
     facts = collect_facts(
@@ -227,6 +233,7 @@ def gather_facts(options: argparse.Namespace, started_at: str, hardware: Hardwar
         checks=hardware.checks,
         emulations=hardware.emulations,
         clock_skew_seconds=hardware.server.clock_skew_seconds,
+        isolation=isolation.facts() if isolation else None,
     )
     return strike(facts, pose)
 
@@ -245,11 +252,12 @@ def run(options: argparse.Namespace) -> int:
             is_cut=lambda: drill.is_cut(state_dir),
         )
         hardware = Hardware(server, state_dir.root)
+        isolation = find_isolation(state_dir.root)
         talker = Talker(
             server,
             boot_id(),
             state_dir.root,
-            lambda: gather_facts(options, started_at, hardware),
+            lambda: gather_facts(options, started_at, hardware, isolation),
             state_dir.save_token,
             hardware.measured,
             hardware.latency.watch,
@@ -261,10 +269,11 @@ def run(options: argparse.Namespace) -> int:
             architecture=lambda: talker.facts["architecture"],
             stopping=threading.Event(),
             gpus=lambda: talker.facts["gpus"],
+            isolation=isolation,
         )
         hardware.start(shop.stopping)
-        if os.geteuid() == 0:
-            log.warning("the agent runs as root, and so will its runners and their jobs")
+        if isolation.runs_jobs_as == "root":
+            log.warning("jobs run as root here, or not at all: see %s", ROOT_VARIABLE)
         agent = Agent(state_dir, config, server, shop, talker, stop_runners=options.stop_runners)
 
         def stop(*_: object) -> None:
@@ -273,7 +282,9 @@ def run(options: argparse.Namespace) -> int:
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        return agent.run()
+        status = agent.run()
+        isolation.groups.leave()
+        return status
 
 
 def join(options: argparse.Namespace) -> int:

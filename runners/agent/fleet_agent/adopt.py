@@ -8,6 +8,7 @@ processes with our mark say whose they are (``recover_slot``).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ from .observe import console_tail
 from .process_table import ProcessTable, carries_mark
 from .removal import TRASH_PREFIX, remove_tree
 from .runner_process import read_keeper_file
-from .slot_directory import SlotDirectory
+from .slot_directory import SlotDirectory, memory_root
 from .slots import COMING_UP, ENDED, Slot, load_slot
 from .wire import BadAnswer, Phase, Wanted
 from .work import clean_up
@@ -48,7 +49,20 @@ def adopt_slots(slots_root: Path, boot_id: str, journal: Journal) -> dict[int, S
         if adopt_slot(slot, boot_id, journal):
             adopted[slot.runner_id] = slot
             slot.save()
+    sweep_memory(slots_root, working | {path.name for path in slots_root.iterdir()})
     return adopted
+
+
+def sweep_memory(slots_root: Path, known: set[str]) -> None:
+    """Delete what lies in memory for a slot that is no more."""
+    root = memory_root(slots_root)
+    if root is None or not root.is_dir():
+        return
+    for path in root.iterdir():
+        if path.name not in known:
+            log.warning("%s belonged to a slot that is no more and is deleted", path)
+            with contextlib.suppress(OSError):
+                remove_tree(path)
 
 
 def adopt_slot(slot: Slot, boot_id: str, journal: Journal) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -87,13 +88,23 @@ def lacks_space(error: BaseException | None) -> bool:
     return False
 
 
-def oom_kills(proc_root: Path = Path("/proc"), sysfs_root: Path = Path("/sys")) -> int | None:
+def oom_kills(
+    groups: Iterable[Path] = (),
+    proc_root: Path = Path("/proc"),
+    sysfs_root: Path = Path("/sys"),
+) -> int | None:
     """Return how often the out-of-memory killer struck so far, None where nothing says.
 
-    The agent's own control group counts what happened to it and everything below it (cgroup v2:
-    ``memory.events``, v1: ``memory.oom_control``), so its runners too. Where there is none, the
-    whole machine's count has to do (``/proc/vmstat``).
+    A slot's own control groups say it of this slot alone. Else the agent's own counts what
+    happened to it and everything below it (cgroup v2: ``memory.events``, v1:
+    ``memory.oom_control``), so its runners too. Where there is none, the whole machine's count has
+    to do (``/proc/vmstat``).
     """
+    for group in groups:
+        for name in ("memory.events", "memory.oom_control"):
+            found = counter(group / name, "oom_kill")
+            if found is not None:
+                return found
     root = sysfs_root / "fs/cgroup"
     for line in lines_of(proc_root / "self/cgroup"):
         _, controllers, path = line.split(":", 2)

@@ -309,7 +309,7 @@ class Crew:
             slot.keeper, slot.runner = done.result.keeper, done.result.runner
         if done.task == "bring-up":
             slot.phase, slot.reason, slot.exit_code = Phase.STARTING, "", None
-            slot.cause, slot.oom_kills = Cause.NONE, oom_kills()
+            slot.cause, slot.oom_kills = Cause.NONE, oom_kills(slot.directory.groups)
             slot.listening, slot.cleaned, slot.exit_noted = False, False, False
             slot.record_lost = False
             slot.boot_id, slot.started_at = self.boot_id, now

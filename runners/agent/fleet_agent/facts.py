@@ -21,6 +21,7 @@ from .own_limits import usable_cpus, usable_memory_bytes
 from .process_table import boot_id
 from .topology import read_topology
 from .verdict import Check
+from .wire import IsolationFacts
 
 ARCHITECTURES = {
     "x86_64": "x64",
@@ -59,7 +60,7 @@ class Facts(TypedDict):
     gpu_source: str
     timezone: str
     posing: bool
-    can_limit: list[str]
+    isolation: IsolationFacts | None
     agent_started_at: str
     runs_as_root: bool
     clock_skew_seconds: float | None
@@ -80,6 +81,7 @@ def collect_facts(
     checks: Sequence[Check] = (),
     emulations: Sequence[Emulation] = (),
     clock_skew_seconds: float | None = None,
+    isolation: IsolationFacts | None = None,
     proc_root: Path = Path("/proc"),
     sysfs_root: Path = Path("/sys"),
 ) -> Facts:
@@ -106,7 +108,7 @@ def collect_facts(
         "gpu_source": survey.source,
         "timezone": time.tzname[0],
         "posing": False,
-        "can_limit": limits_available(sysfs_root),
+        "isolation": isolation,
         "agent_started_at": agent_started_at,
         "runs_as_root": os.geteuid() == 0,
         "clock_skew_seconds": clock_skew_seconds,
@@ -159,22 +161,3 @@ def os_version() -> str:
         return platform.freedesktop_os_release().get("PRETTY_NAME", "")
     except OSError:
         return ""
-
-
-def limits_available(sysfs_root: Path) -> list[str]:
-    """Return which control groups this agent may make: ``cgroup-v2``, ``cgroup-v1`` or none."""
-    root = sysfs_root / "fs/cgroup"
-    found = []
-    for tree in (root, root / "unified"):
-        try:
-            controllers = (tree / "cgroup.controllers").read_text("ascii").split()
-        except OSError:
-            continue
-        if "memory" in controllers and os.access(tree, os.W_OK):
-            found.append("cgroup-v2")
-            break
-    if os.access(root / "memory/memory.limit_in_bytes", os.F_OK) and os.access(
-        root / "memory", os.W_OK
-    ):
-        found.append("cgroup-v1")
-    return found

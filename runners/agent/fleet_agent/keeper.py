@@ -6,11 +6,16 @@ code. It is started by path under ``python -I -S`` and must import nothing but t
 library, and little of that: there is one a slot. It must never hold a credential of the agent's;
 the runner's own environment reaches it through standard input and is handed on, never written.
 
-Usage: ``keeper.py SLOT_DIR WAKE_FIFO [attach]`` with the start order (JSON) on standard input.
+How a child becomes the runner, confined or not, is in ``confine.py`` beside it.
+
+Usage: ``keeper.py SLOT_DIR WAKE_FIFO [attach]`` with the start order (JSON) on standard input:
+argv, cwd, env, groups (files that take the process into its control groups), view (what it is to
+see; null for all that its user may) and forget (files to delete when the runner ends).
 """
 
 import contextlib
 import ctypes
+import importlib
 import json
 import os
 import re
@@ -111,6 +116,7 @@ class Keeper:
         self.console = RotatedFile(console_dir, "console-", CONSOLE_FILE_BYTES)
         self.events = RotatedFile(console_dir, "events-", EVENTS_FILE_BYTES)
         self.partial = b""
+        self.forget: list[str] = []
         self.poke_due = False
         self.poked_at = 0.0
         self.fifo_path = os.path.join(slot_dir, "output")
@@ -120,19 +126,36 @@ class Keeper:
         # runner has none open.
         self.fifo = os.open(self.fifo_path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
-    def start(self, order: "dict[str, object]") -> int:
-        """Start the runner in a session of its own and return its process id."""
+    def start(self, order: "dict[str, object]") -> "tuple[int, int, int]":
+        """Start the runner; return the child to wait for, the runner, and when the runner started.
+
+        Child and runner differ where the runner has a view of its own: the child is its init.
+        """
+        # Under -I the folder of this file is no place to import from unless it is said.
+        sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+        confine = importlib.import_module("confine")
+        self.forget = [str(path) for path in order.get("forget", ())]  # type: ignore[attr-defined]
         # The runner holds the fifo open for reading too: should this keeper die, its writes then
         # wait for a new keeper instead of raising SIGPIPE.
         output = os.open(self.fifo_path, os.O_RDWR | os.O_CLOEXEC)
-        pid = os.fork()
-        if pid == 0:
-            try:
-                become_runner(order, output)
-            finally:
-                os._exit(127)
+        held = None
+        try:
+            if order.get("view"):
+                child, runner, held = confine.start(order, output)
+            else:
+                child = runner = os.fork()
+                if child == 0:
+                    confine.become_limited(order, output)
+        except OSError as err:
+            os.write(output, f"An error occurred: cannot confine the runner: {err}\n".encode())
+            child = runner = os.fork()
+            if child == 0:
+                os._exit(126)
         os.close(output)
-        return pid
+        ticks = start_ticks(runner)  # there even if it ended: it was not reaped yet
+        if held is not None:
+            os.close(held)
+        return child, runner, ticks
 
     def drain(self) -> None:
         """Move what is readable now into the files; bounded, so that a flood starves nothing."""
@@ -201,12 +224,15 @@ class Keeper:
         if code is not None and code < 0:
             code = 128 - code  # as shells say it: 137 is signal 9
         self.drain()
+        for path in self.forget:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
         at = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
         with contextlib.suppress(OSError):  # disk full: the agent reads "exit code unknown"
             self.record("exit.json", {"exit_code": code, "ended_at": at})
         self.poke()
 
-    def keep_children(self, runner_pid: int) -> None:
+    def keep_children(self, child: int) -> None:
         """Drain and reap until no process is left below this one."""
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write)
@@ -214,7 +240,7 @@ class Keeper:
         poller = select.poll()
         poller.register(self.fifo, select.POLLIN)
         poller.register(wake_read, select.POLLIN)
-        while self.reap(runner_pid):
+        while self.reap(child):
             poller.poll(self.patience())
             with contextlib.suppress(BlockingIOError):
                 os.read(wake_read, 4096)
@@ -224,7 +250,7 @@ class Keeper:
         self.drain()
         self.poke()
 
-    def reap(self, runner_pid: int) -> bool:
+    def reap(self, child: int) -> bool:
         """Collect ended children; return whether any is left."""
         while True:
             try:
@@ -233,7 +259,7 @@ class Keeper:
                 return False
             if pid == 0:
                 return True
-            if pid == runner_pid:
+            if pid == child:
                 self.record_exit(status)
 
     def keep_foreign(self, runner_pid: int, runner_ticks: int) -> None:
@@ -251,25 +277,6 @@ class Keeper:
                 if self.poke_due:
                     self.poke()
         self.record_exit(None)
-
-
-def become_runner(order: "dict[str, object]", output: int) -> None:
-    """Turn this forked child into the runner; only returns (to be ended) when that failed."""
-    os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_DFL)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.umask(0o022)
-    argv = [str(part) for part in order["argv"]]  # type: ignore[attr-defined]
-    environment = {str(k): str(v) for k, v in order["env"].items()}  # type: ignore[attr-defined]
-    try:
-        os.chdir(str(order["cwd"]))
-        os.execve(argv[0], argv, environment)  # noqa: S606  (no shell is meant)
-    except OSError as err:
-        os.write(2, f"An error occurred: cannot start {argv[0]}: {err.strerror}\n".encode())
 
 
 def start_ticks(pid: int) -> int:
@@ -292,12 +299,12 @@ def main(arguments: "list[str]") -> int:
         return 0  # the keeper itself is nobody's child: the agent need not collect it
     keeper = Keeper(slot_dir, wake_path)
     if arguments[2:] == ["attach"]:
-        runner_pid, runner_ticks = int(order["runner_pid"]), int(order["runner_ticks"])
+        child = runner_pid = int(order["runner_pid"])
+        runner_ticks = int(order["runner_ticks"])
     else:
         # Orphans of the runner become ours, so that they can be found and ended with it.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        runner_pid = keeper.start(order)
-        runner_ticks = start_ticks(runner_pid)  # there even if it ended: it was not reaped yet
+        child, runner_pid, runner_ticks = keeper.start(order)
     order.clear()
     del text
     with contextlib.suppress(OSError):  # disk full: the agent misses the file and says why
@@ -314,7 +321,7 @@ def main(arguments: "list[str]") -> int:
     if arguments[2:] == ["attach"]:
         keeper.keep_foreign(runner_pid, runner_ticks)
     else:
-        keeper.keep_children(runner_pid)
+        keeper.keep_children(child)
     return 0
 
 

@@ -92,7 +92,7 @@ def read_console(slot: Slot, journal: Journal) -> None:
         elif match := console.STARTED.search(event.text):
             slot.job = {"name": redact(match[1]), "started_at": event.at}
             slot.job_line_at = time.monotonic()
-            slot.oom_kills = oom_kills()
+            slot.oom_kills = oom_kills(slot.directory.groups)
             journal.add("job-started", slot.runner_id, key=key, job=match[1])
         elif "Listening for Jobs" in event.text:
             slot.listening = True
@@ -114,7 +114,7 @@ def note_exit(slot: Slot, exit_code: int | None, journal: Journal, cpu: CpuWatch
     if exit_code is None and proves_clean_end(slot, tail):
         exit_code, lost_job = 0, None
     facts = end_facts(slot.directory.path, cpu)
-    kills = oom_kills()
+    kills = oom_kills(slot.directory.groups)
     rose = kills is not None and slot.oom_kills is not None and kills > slot.oom_kills
     slot.exit_code = exit_code
     slot.cause = cause_of_end(
@@ -154,7 +154,7 @@ def proves_clean_end(slot: Slot, tail: str) -> bool:
     if slot.mode != "jit":
         return False
     return REMOVED in tail or (
-        slot.listening and slot.directory.listener.exists() and not slot.directory.configured
+        slot.listening and slot.directory.files.exists() and not slot.directory.configured
     )
 
 

@@ -20,11 +20,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import keeper
+from . import confine, keeper
 from .causes import DISK_FLOOR_BYTES, Cause
 from .errors import AgentError
 from .process_table import MARK_VARIABLE, ProcessRef
@@ -72,9 +72,12 @@ class Started:
 
 
 def runner_environment(
-    slot: SlotDirectory, mark: str, ours: Mapping[str, str], *, as_root: bool
+    slot: SlotDirectory, mark: str, ours: Mapping[str, str], *, as_root: bool, user: str = ""
 ) -> dict[str, str]:
-    """Return the whole environment of a runner's processes; ``ours`` is the agent's own."""
+    """Return the whole environment of a runner's processes; ``ours`` is the agent's own.
+
+    ``user`` is the name of the slot's own user, "" where its jobs run as the agent's.
+    """
     environment = {
         name: value
         for name, value in ours.items()
@@ -83,7 +86,7 @@ def runner_environment(
     environment.setdefault("PATH", DEFAULT_PATH)
     environment.setdefault("LANG", "C.UTF-8")
     with contextlib.suppress(KeyError):
-        name = pwd.getpwuid(os.geteuid()).pw_name
+        name = user or pwd.getpwuid(os.geteuid()).pw_name
         environment["USER"] = environment["LOGNAME"] = name
     environment["HOME"] = str(slot.home)
     environment["TMPDIR"] = str(slot.temporary)
@@ -96,13 +99,25 @@ def runner_environment(
 
 
 def start_listener(
-    slot: SlotDirectory, wake_fifo: Path, environment: dict[str, str], mark: str
+    slot: SlotDirectory,
+    wake_fifo: Path,
+    environment: dict[str, str],
+    mark: str,
+    *,
+    confinement: Mapping[str, object],
+    secrets: Iterable[Path] = (),
 ) -> Started:
-    """Start the runner below a new keeper and return both; raises StartFailed."""
+    """Start the runner below a new keeper and return both; raises StartFailed.
+
+    ``secrets`` are files that are of no use any more when the runner has ended: the keeper deletes
+    them then, even if no agent is there.
+    """
     order = {
+        **confinement,
         "argv": [str(slot.listener), "run"],
         "cwd": str(slot.runner_root),
         "env": environment,
+        "forget": [str(path) for path in secrets],
     }
     slot.forget_run()
     return start_keeper(slot, wake_fifo, order, mark, [])
@@ -178,23 +193,33 @@ def configure(
     environment: dict[str, str],
     mark: str,
     default_labels: tuple[str, ...],
+    confinement: Mapping[str, object],
 ) -> None:
     """Register a persistent runner with ``config.sh``; raises StartFailed with its last words.
+
+    It runs as the runner itself will: with its user and its view.
 
     The registration token goes through the environment (docs: CommandSettings.cs reads any
     argument from ``ACTIONS_RUNNER_INPUT_<NAME>``), never through arguments.
     """
     flags, inputs = registration_inputs(registration, default_labels)
+    order = {
+        **confinement,
+        "argv": [str(slot.runner_root / "config.sh"), *flags],
+        "cwd": str(slot.runner_root),
+        "env": environment | inputs,
+    }
     process = subprocess.Popen(
-        [str(slot.runner_root / "config.sh"), *flags],
-        cwd=slot.runner_root,
-        env=environment | inputs,
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-I", "-S", confine.__file__],
+        cwd="/",
+        env={"PATH": DEFAULT_PATH, MARK_VARIABLE: mark},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
     with process:
+        give_order(process, order)
         try:
             output = read_bounded(process, CONFIGURE_SECONDS)
         finally:
@@ -204,6 +229,14 @@ def configure(
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         words = lines[-1][:200] if lines else "it said nothing"
         raise StartFailed(f"config.sh ended with {process.returncode}: {words}", Cause.REGISTRATION)
+
+
+def give_order(process: subprocess.Popen[bytes], order: Mapping[str, object]) -> None:
+    """Hand an order to a program on its standard input; it says itself why it does not take it."""
+    assert process.stdin is not None  # noqa: S101  (opened by the caller)
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(order).encode())
+        process.stdin.close()
 
 
 def registration_inputs(

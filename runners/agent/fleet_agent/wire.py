@@ -6,7 +6,7 @@ as a whole: acting on half a wanted set could stop what should run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Literal, TypedDict, TypeVar
@@ -14,6 +14,7 @@ from typing import Literal, TypedDict, TypeVar
 from .errors import AgentError
 from .gpu.cards import Reading
 from .latency import GitHubLatency
+from .limits import Limits
 
 JsonObject = dict[str, object]
 Mode = Literal["jit", "persistent"]
@@ -69,6 +70,7 @@ class Wanted:
     package: Package | None
     gpu: str = ""
     emulates: str = ""
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,23 @@ class Leftover(TypedDict):
     bytes: int | None
 
 
+class IsolationFacts(TypedDict):
+    """How jobs are kept apart on this host; reasons are "" where there is nothing to explain.
+
+    ``jobs_run_as`` is ``slot-user``, ``agent-user`` or ``root``; ``view`` ``private`` or
+    ``shared``; ``credentials`` ``memory`` or ``disk``.
+    """
+
+    limits: list[str]
+    limits_by: str
+    limits_reason: str
+    jobs_run_as: str
+    view: str
+    view_reason: str
+    credentials: str
+    shared: list[str]
+
+
 class JournalEntry(TypedDict):
     """Something that happened, numbered for good within one state directory."""
 
@@ -279,7 +298,35 @@ def parse_wanted(value: object) -> Wanted:
         package=parse_package(source.get("package")),
         gpu=optional_text(source, "gpu") or "",
         emulates=optional_text(source, "emulates") or "",
+        limits=parse_limits(source.get("limits")),
     )
+
+
+def parse_limits(value: object) -> Limits:
+    """Parse the limits of a slot; absent or null is none but the usual number of processes."""
+    if value is None:
+        return Limits()
+    source = as_object(value, "limits")
+    cores = source.get("cpu_cores")
+    if cores is not None and (isinstance(cores, bool) or not isinstance(cores, (int, float))):
+        raise BadAnswer("the server's answer has no usable 'cpu_cores'")
+    return Limits(
+        cpu_cores=None if cores is None else float(cores),
+        memory_bytes=optional_count(source, "memory_bytes"),
+        pids=optional_count(source, "pids") or Limits().pids,
+        io_weight=optional_count(source, "io_weight"),
+    )
+
+
+def optional_count(source: JsonObject, key: str) -> int | None:
+    """Return a positive integer, or None where it is missing or null; raises BadAnswer."""
+    value = source.get(key)
+    if value is None:
+        return None
+    count = take(source, key, int)
+    if count < 1:
+        raise BadAnswer(f"the server's answer has no usable {key!r}")
+    return count
 
 
 def parse_heartbeat(source: JsonObject) -> HeartbeatAnswer:

@@ -7,6 +7,8 @@ what they return. They may be cut off at any instruction by the agent's end: the
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 import os
 import signal
@@ -19,6 +21,7 @@ from pathlib import Path
 from .causes import Cause, cause_of_error, lacks_space
 from .errors import AgentError
 from .gpu import Gpu
+from .isolation import Isolation, user_of, write_user_files
 from .packages import PackageStore, PackageUnavailable
 from .process_table import ProcessTable
 from .process_tree import Tree, end_tree
@@ -75,6 +78,7 @@ class Workshop:
     architecture: Callable[[], str]
     stopping: threading.Event
     gpus: Callable[[], Sequence[Gpu]]
+    isolation: Isolation
 
 
 def bring_up(
@@ -109,25 +113,48 @@ def bring_up_once(
 ) -> Started:
     """Bring up, and say of every failure whether to try again and what caused it."""
     try:
+        isolation = shop.isolation
+        isolation.require_allowed()
         package = require_package(wanted, shop.architecture())
         report(Phase.FETCHING)
         tree = shop.packages.fetch(package, shop.stopping.is_set)
-        environment = runner_environment(slot, mark, os.environ, as_root=os.geteuid() == 0)
-        if wanted.mode == "jit" or not slot.configured:
+        uid = isolation.uid_of(wanted.slot)
+        environment = runner_environment(
+            slot,
+            mark,
+            os.environ,
+            as_root=isolation.runs_jobs_as == "root",
+            user="" if uid is None else user_of(wanted.slot),
+        )
+        secrets: list[Path] = []
+        # What was prepared for another way of running it is of no use.
+        as_is = slot.configured and slot.in_memory == isolation.private
+        if wanted.mode == "jit" or not as_is:
             report(Phase.PREPARING)
-            slot.prepare(tree, wanted.work_folder)
+            slot.prepare(tree, wanted.work_folder, private=isolation.private, uid=uid)
+            if uid is not None:
+                write_user_files(slot, uid, user_of(wanted.slot))
             report(Phase.REGISTERING)
             if not still_wanted():
                 raise TryAgain("no longer wanted")
             if wanted.mode == "persistent":
                 registration = shop.server.registration(wanted.runner_id)
-                configure(slot, registration, environment, mark, default_labels(package))
+                confinement = isolation.order(slot, wanted, tree, groups=False)
+                labels = default_labels(package)
+                configure(slot, registration, environment, mark, labels, confinement)
             else:
-                jit_config = shop.server.jit_config(wanted.runner_id)
-                environment["ACTIONS_RUNNER_INPUT_JITCONFIG"] = jit_config
+                files = jit_files(shop.server.jit_config(wanted.runner_id))
+                secrets = slot.write_credentials(files, uid)
         environment |= slot_hardware(slot.home, wanted, shop.gpus(), environment)
         report(Phase.STARTING)
-        return start_listener(slot, shop.wake_fifo, environment, mark)
+        return start_listener(
+            slot,
+            shop.wake_fifo,
+            environment,
+            mark,
+            confinement=isolation.order(slot, wanted, tree, groups=True),
+            secrets=secrets,
+        )
     except ServerUnavailable as err:
         raise TryAgain(str(err), err.retry_after_seconds, cause=Cause.REGISTRATION) from err
     except PackageUnavailable as err:
@@ -138,6 +165,19 @@ def bring_up_once(
         if err.status in (401, 410, 426):  # the heartbeat hears the same and decides
             raise TryAgain(str(err), cause=Cause.REGISTRATION) from err
         raise StartFailed(str(err), Cause.REGISTRATION) from err
+
+
+def jit_files(encoded: str) -> dict[str, bytes]:
+    """Return the files that a JIT config holds; raises StartFailed when it is none.
+
+    The runner would write them itself, but what it was given for that would stay readable in its
+    environment for every process of its user.
+    """
+    try:
+        packed = json.loads(base64.b64decode(encoded, validate=True))
+        return {name: base64.b64decode(text, validate=True) for name, text in packed.items()}
+    except (ValueError, TypeError, AttributeError):
+        raise StartFailed("the server's JIT config is none", Cause.REGISTRATION) from None
 
 
 def require_package(wanted: Wanted, architecture: str) -> Package:
