@@ -1,4 +1,5 @@
-"""The command line: ``fleet-agent enrol | run | join | status | preflight | drill | service``.
+"""The command line: ``fleet-agent enrol | run | join | status | preflight | egress | drill |
+service``.
 
 Exit codes: 0 done, or running and connected · 1 refused or failed, in words on standard error ·
 2 wrong arguments · 3 (``status``) not running · 4 (``status``) running but not connected.
@@ -20,10 +21,11 @@ from pathlib import Path
 
 from . import __version__, drill
 from .config import Config, NotEnrolled, StateDir
+from .egress import GITHUB, egress_rules, parse_destination, resolvers_of
 from .errors import AgentError
 from .facts import Facts, collect_facts
 from .hardware import Hardware
-from .isolation import ROOT_VARIABLE, Isolation, find_isolation
+from .isolation import ROOT_VARIABLE, Isolation, find_isolation, slot_uids
 from .loop import Agent
 from .packages import PackageStore
 from .pose import load_pose, strike
@@ -110,6 +112,13 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(command=preflight)
     command = commands.add_parser("drill", help="break something on purpose, for a while")
     add_drills(command, common)
+    command = commands.add_parser(
+        "egress", parents=[common], help="print firewall rules for what jobs may reach"
+    )
+    command.add_argument(
+        "--allow", action="append", default=[], metavar="HOST[:PORT]", help="besides GitHub's"
+    )
+    command.set_defaults(command=egress)
     command = commands.add_parser("service", parents=[common], help="print a systemd unit")
     command.add_argument("--install", action="store_true", help="install, enable and start it")
     command.add_argument("--user", default=None, help="run as this user (default: the caller)")
@@ -323,6 +332,18 @@ def show_status(options: argparse.Namespace) -> int:
     if not status["running"]:
         return 3
     return 0 if status.get("state") == "connected" else 4
+
+
+def egress(options: argparse.Namespace) -> int:
+    """Print nftables rules for the users of this agent's slots."""
+    state_dir = StateDir(options.state_dir)
+    config, _ = state_dir.load()
+    proxies = [os.environ[name] for name in ("https_proxy", "HTTPS_PROXY") if os.environ.get(name)]
+    wanted = [*GITHUB, config.server_url, *proxies, *options.allow]
+    resolvers = resolvers_of(Path("/etc/resolv.conf").read_text("utf-8", errors="replace"))
+    allowed = [parse_destination(text) for text in wanted]
+    print(egress_rules(slot_uids(state_dir.root), allowed, resolvers), end="")
+    return 0
 
 
 def service(options: argparse.Namespace) -> int:

@@ -202,17 +202,22 @@ def find_isolation(state_dir: Path, environment: Mapping[str, str] = os.environ)
     else:
         reason = try_view(state_dir.absolute())
         private = not reason
-    first = None
-    if os.geteuid() == 0 and private:
-        first = int(number_of(environment, SLOT_UID_VARIABLE) or 0) or (
-            SLOT_UIDS + int(place[:8], 16) % PLACES * UIDS_A_PLACE
-        )
+    first = slot_uids(state_dir, environment)[0] if os.geteuid() == 0 and private else None
     shared = tuple(p for p in environment.get(SHARE_VARIABLE, "").split(":") if p)
     found = Isolation(groups, private, reason, first, state_dir.absolute(), shared, as_root)
     log.info(
         "limits: %s; jobs run as %s; view %s", groups.words, found.runs_jobs_as, reason or "private"
     )
     return found
+
+
+def slot_uids(state_dir: Path, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
+    """Return the first and the last user id that slots of this state directory have as root."""
+    place = place_of(state_dir.absolute() / "slots")
+    first = int(number_of(environment, SLOT_UID_VARIABLE) or 0) or (
+        SLOT_UIDS + int(place[:8], 16) % PLACES * UIDS_A_PLACE
+    )
+    return first, first + UIDS_A_PLACE - 1
 
 
 def try_view(state_dir: Path) -> str:
