@@ -37,7 +37,7 @@ def test_killed_runner_is_told_as_killed_and_only_an_idle_one_is(
     machine.join(fleet)
     fleet.want(12)
     fleet.want(13)
-    gate = tmp_path / "gate"
+    gate = machine.shared / "gate"
     until(lambda: {fleet.phase(12), fleet.phase(13)} == {"listening"}, "listening")
     github.queue_job(labels=("runner-12",), steps=(f"until test -e {gate}; do sleep 0.1; done",))
     until(lambda: fleet.phase(12) == "busy", "busy")
