@@ -12,7 +12,6 @@ from runners import decisions, deliveries, lifecycle, pool_samples
 from runners.audit import Actor
 from runners.errors import IllegalTransition, StaleState
 from runners.models import Runner
-from runners.states import RunnerState
 
 KEEP_FAILED_TASKS = timedelta(days=14)
 
@@ -36,13 +35,7 @@ def close_failed(*, keep: timedelta, now: datetime) -> int:
     Their rows, events and postmortems stay. One that waits for its replacement or is quarantined
     stays listed: somebody or something still has to act on it.
     """
-    done = Runner.objects.filter(
-        state=RunnerState.FAILED,
-        slot__isnull=True,
-        state_changed_at__lte=now - keep,
-        replace_at__isnull=True,
-        quarantined_at__isnull=True,
-    ).exclude(github_id__isnull=False, github_deleted_at__isnull=True)
+    done = Runner.objects.failed_for_good().filter(state_changed_at__lte=now - keep)
     closed = 0
     for runner in done.order_by("pk")[:500]:
         try:

@@ -27,6 +27,7 @@ def examine(around: Surroundings, *, now: datetime) -> list[Finding]:
             findings += server.processes(around, now)
             findings += fleet.github(around, now)
             findings += fleet.hosts(around, now)
+            findings += fleet.runners(now)
     except DatabaseError as error:
         findings.append(
             Finding(

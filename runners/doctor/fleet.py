@@ -12,7 +12,7 @@ from runners.doctor.finding import Finding, Surroundings, Verdict, some, worst
 from runners.github.verdicts import USABLE
 from runners.job_picture import OLD_AFTER, webhook_trouble
 from runners.job_sources import in_force
-from runners.models import Credential, Delivery, Host, Job, Scope
+from runners.models import Credential, Delivery, Host, Job, Pool, Runner, Scope
 
 BUDGET_LOW_SHARE = 0.1
 EXPIRES_SOON = timedelta(days=7)
@@ -172,6 +172,28 @@ def hosts(around: Surroundings, now: datetime) -> list[Finding]:
     if not rows:
         return [Finding("hosts", Verdict.WARN, "No host reports yet", "Add one on the hosts page.")]
     return [_silent(rows, now), _agents(rows, around.agent_version), *_healths(rows, around, now)]
+
+
+def runners(now: datetime) -> list[Finding]:
+    """Runners in trouble, and what keeps runners from starting after too many failures."""
+    troubled = list(Runner.objects.in_trouble(now).order_by("name").values_list("name", flat=True))
+    held = [
+        *(f"host {row.name}" for row in Host.objects.in_service().exclude(quarantined_at=None)),
+        *(f"pool {row.name}" for row in Pool.objects.exclude(quarantined_at=None)),
+    ]
+    return [
+        Finding(
+            "runners",
+            Verdict.BAD,
+            f"{len(troubled)} failed or offline: {some(troubled)}",
+            "See what happened on their pages; one that was replaced no longer counts.",
+        )
+        if troubled
+        else Finding("runners", Verdict.OK, "None is failed or offline"),
+        Finding("quarantine", Verdict.BAD, some(held), "Mend the cause, then release it.")
+        if held
+        else Finding("quarantine", Verdict.OK, "Nothing is held back"),
+    ]
 
 
 def _silent(rows: list[Host], now: datetime) -> Finding:

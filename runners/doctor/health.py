@@ -96,8 +96,10 @@ def _gpu(host: Host) -> Finding:
         return Finding("GPU", Verdict.BAD, f"There is a card, but {NO_DRIVER} is in use", fix)
     lost = [gpu for gpu in host.gpus if gpu.get("state") == "lost"]
     if lost:
-        seen = f"{len(lost)} of {len(host.gpus)} lost: {lost[0].get('model', 'GPU')}"
-        return Finding("GPU", Verdict.BAD, seen, str(lost[0].get("reason", "")))
+        first, why = lost[0].get("model", "GPU"), lost[0].get("reason")
+        seen = f"{len(lost)} of {len(host.gpus)} lost: {first}" + (f", {why}" if why else "")
+        fix = "Restart the host; a card that is lost again needs its seat and power looked at."
+        return Finding("GPU", Verdict.BAD, seen, fix)
     if host.gpu_count:
         return Finding("GPU", Verdict.OK, f"{host.gpu_count}, by {source or 'its agent'}")
     if any(words in source for words in TOOL_FAILED):

@@ -12,11 +12,11 @@ from typing import TypedDict
 from runners import fleet, loop, manual, pool_picture, wiring
 from runners.github.verdicts import USABLE
 from runners.models import Beat, Credential, Host, Runner, Scope
-from runners.scaling import Worth
+from runners.scaling import Blocked, Worth
 from runners.states import DisplayState, HostState, is_busy
 
 BUDGET_LOW_SHARE = 0.1
-PROBLEM_STATES = (DisplayState.LOST, DisplayState.FAILED, DisplayState.OFFLINE)
+BAD_HOSTS = (HostState.OFFLINE, HostState.LATE, HostState.QUARANTINED)
 
 
 class HostRow(TypedDict):
@@ -35,7 +35,10 @@ class HostRow(TypedDict):
 
 
 class RunnerRow(TypedDict):
-    """One runner that is not removed; `state` is what a person sees, `wanted` what we want."""
+    """One runner that is not removed; `state` is what a person sees, `wanted` what we want.
+
+    `trouble` when it is among the problems; a failed one that was replaced is not.
+    """
 
     id: int
     name: str
@@ -52,6 +55,7 @@ class RunnerRow(TypedDict):
     job: str
     since: datetime
     reason: str
+    trouble: bool
 
 
 class PoolRow(TypedDict):
@@ -65,6 +69,7 @@ class PoolRow(TypedDict):
     starting: int
     busy: int
     held_back: str
+    quarantined: bool
 
 
 class ScopeRow(TypedDict):
@@ -123,6 +128,7 @@ def report(*, now: datetime, silent_after: timedelta) -> Report:
     closed = fleet.quiesced()
     runners = _runners(now)
     hosts = _hosts(now, runners)
+    pools = _pools(now, closed)
     scopes, credentials = _scopes(), _credentials()
     processes = _processes(now, silent_after)
     return Report(
@@ -131,7 +137,7 @@ def report(*, now: datetime, silent_after: timedelta) -> Report:
         hosts=hosts,
         runners=runners,
         runners_by_state=dict(Counter(row["state"] for row in runners)),
-        pools=_pools(now, closed),
+        pools=pools,
         scopes=scopes,
         credentials=credentials,
         processes=processes,
@@ -139,7 +145,7 @@ def report(*, now: datetime, silent_after: timedelta) -> Report:
         problems=[
             *_process_problems(processes),
             *_github_problems(scopes, credentials, now),
-            *_fleet_problems(hosts, runners),
+            *_fleet_problems(hosts, pools, runners),
         ],
     )
 
@@ -223,6 +229,7 @@ def _hosts(now: datetime, runners: list[RunnerRow]) -> list[HostRow]:
 
 def _runners(now: datetime) -> list[RunnerRow]:
     rows = Runner.objects.current().select_related("host", "scope", "pool").order_by("name", "pk")
+    troubled = set(Runner.objects.in_trouble(now).values_list("pk", flat=True))
     return [
         RunnerRow(
             id=runner.pk,
@@ -240,6 +247,7 @@ def _runners(now: datetime) -> list[RunnerRow]:
             job=runner.job_name,
             since=runner.state_changed_at,
             reason=runner.state_reason,
+            trouble=runner.pk in troubled,
         )
         for runner in rows
     ]
@@ -261,6 +269,7 @@ def _pools(now: datetime, closed: str) -> list[PoolRow]:
             starting=counts[pool.id, Worth.STARTING],
             busy=counts[pool.id, Worth.BUSY],
             held_back=closed or (pool.held.words if pool.held else ""),
+            quarantined=pool.held is not None and pool.held.code == Blocked.QUARANTINED,
         )
         for pool in pool_picture.pool_views(scopes, rules, now=now)
     ]
@@ -333,11 +342,14 @@ def _github_problems(
     return said
 
 
-def _fleet_problems(hosts: list[HostRow], runners: list[RunnerRow]) -> list[str]:
-    bad_hosts = [h for h in hosts if h["state"] in (HostState.OFFLINE, HostState.LATE)]
-    bad_runners = [r for r in runners if r["state"] in PROBLEM_STATES]
+def _fleet_problems(
+    hosts: list[HostRow], pools: list[PoolRow], runners: list[RunnerRow]
+) -> list[str]:
+    bad_hosts = [h for h in hosts if h["state"] in BAD_HOSTS]
+    bad_runners = [r for r in runners if r["trouble"] or r["state"] == DisplayState.LOST]
     return [
         *(f"Host {host['name']} is {host['state']}." for host in bad_hosts),
+        *(f"Pool {pool['name']} is quarantined." for pool in pools if pool["quarantined"]),
         *(f"Runner {row['name']} is {row['state']}{_why_failed(row)}." for row in bad_runners),
     ]
 

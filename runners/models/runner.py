@@ -107,6 +107,29 @@ class RunnerQuerySet(QuerySet["Runner"]):
             | Q(github_status__in=[GitHubStatus.OFFLINE, GitHubStatus.ABSENT])
         )
 
+    def failed_for_good(self) -> Self:
+        """Failed runners that hold no slot and no registration, and wait for nobody."""
+        waits = Q(replace_at__isnull=False) | Q(quarantined_at__isnull=False)
+        registered = Q(github_id__isnull=False, github_deleted_at__isnull=True)
+        return self.filter(state=RunnerState.FAILED, slot__isnull=True).exclude(waits | registered)
+
+    def in_trouble(self, now: datetime) -> Self:
+        """Runners that show as quarantined, failed or offline, and for which nothing was done yet.
+
+        A failed one that holds nothing is history once another took its place, or once its pool,
+        which keeps its size by itself, may start runners again.
+        """
+        pool_goes_on = Q(pool__consecutive_failures=0) | (
+            Q(pool__consecutive_failures=1, pool__backoff_until__lte=now)
+            & ~Q(failure_cause=Cause.DEPRECATED)
+        )
+        over = Runner.objects.failed_for_good().filter(
+            Q(replaced_by__isnull=False) | pool_goes_on, pk=OuterRef("pk")
+        )
+        bad = (DisplayState.QUARANTINED, DisplayState.FAILED, DisplayState.OFFLINE)
+        shown = self.perhaps_down().with_display_state(now).filter(Q(display__in=bad))
+        return shown.exclude(Exists(over.order_by()))
+
     def for_fleet_map(self, host_ids: Iterable[int]) -> Self:
         """Runners that hold a slot of these hosts, with what a window of the map shows."""
         return self.filter(host_id__in=list(host_ids), slot__isnull=False).only(

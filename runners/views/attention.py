@@ -124,14 +124,8 @@ def _far_from_github(host: Host) -> Concern:
 
 def _runners(now: datetime) -> Iterable[Concern]:
     """Failed and offline runners: the newest by name, the rest as a number."""
-    bad = (DisplayState.QUARANTINED, DisplayState.FAILED, DisplayState.OFFLINE)
-    rows = (
-        Runner.objects.perhaps_down()
-        .with_display_state(now)
-        .filter(Q(display__in=bad))
-        .select_related("host")
-        .order_by("-state_changed_at", "pk")
-    )
+    in_trouble = Runner.objects.in_trouble(now).select_related("host")
+    rows = in_trouble.order_by("-state_changed_at", "pk")
     troubled = list(rows[: 10 * FAILED_NAMED])
     for runner in troubled[:FAILED_NAMED]:
         display = runner.display_at(now)

@@ -7,7 +7,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from runners import loop
+from runners.doctor import fleet as doctor_fleet
 from runners.models import Beat
+from runners.views.attention import concerns
 from tests.factories import (
     NOW,
     CredentialFactory,
@@ -53,7 +55,7 @@ def test_empty_fleet_has_every_part_in_its_answer(manage):
 
 def test_hosts_runners_and_pools_are_counted(manage):
     alive()
-    host = HostFactory(name="forge-01", slots=4)
+    host = HostFactory(name="anvil", slots=4)
     HostFactory(retired=True)
     pool = PoolFactory(name="linux", min_idle=1, max_runners=5)
     busy = RunnerFactory(host=host, slot=1, busy=True, pool=pool)
@@ -78,7 +80,7 @@ def test_hosts_runners_and_pools_are_counted(manage):
         True,
         "build",
     )
-    assert (runner["host"], runner["pool"], runner["slot"]) == ("forge-01", "linux", 1)
+    assert (runner["host"], runner["pool"], runner["slot"]) == ("anvil", "linux", 1)
     (counted,) = said["pools"]
     assert (counted["busy"], counted["idle"], counted["max_runners"]) == (1, 0, 5)
     assert said["problems"] == []
@@ -104,6 +106,37 @@ def test_scopes_and_credentials_tell_what_github_said(manage):
     assert "seen 12:00:00, 3 not ours" in text
     assert "valid, 4200 of 5000 calls left" in text
     assert text.strip().endswith("Nothing is wrong.")
+
+
+def failed_and_gone():
+    """A runner that failed and holds nothing any more."""
+    return RunnerFactory(name="gone", failed=True, slot=None, github_deleted_at=NOW)
+
+
+def named_by_each(manage):
+    """Which of these names are trouble to the check, to the overview and to the doctor."""
+    said = {
+        "check": " ".join(status(manage)["problems"]),
+        "overview": " ".join(concern.title for concern in concerns(now=NOW)),
+        "doctor": " ".join(each.seen for each in doctor_fleet.runners(NOW)),
+    }
+    names = ("gone", "down", "held-host", "held-pool", "held-runner")
+    return {who: [name for name in names if name in text] for who, text in said.items()}
+
+
+def test_check_overview_and_doctor_agree_on_what_is_trouble(manage):
+    alive()
+    gone = failed_and_gone()
+    RunnerFactory(name="down", github_status="offline")
+    HostFactory(name="held-host", quarantined_at=NOW)
+    PoolFactory(name="held-pool", quarantined_at=NOW)
+    RunnerFactory(name="held-runner", failed=True, quarantined_at=NOW)
+    trouble = ["gone", "down", "held-host", "held-pool", "held-runner"]
+    assert set(map(tuple, named_by_each(manage).values())) == {tuple(trouble)}
+
+    RunnerFactory(name="next", replaces=gone, starting=True)
+
+    assert set(map(tuple, named_by_each(manage).values())) == {tuple(trouble[1:])}
 
 
 PROBLEMS = [
@@ -152,6 +185,7 @@ def test_check_ends_with_one_and_names_what_is_wrong(make, words, manage):
         lambda: CredentialFactory(budget_limit=5000, budget_remaining=500),
         lambda: RunnerFactory(busy=True),
         lambda: RunnerFactory(starting=True),
+        lambda: RunnerFactory(replaces=failed_and_gone()),
     ],
 )
 def test_check_is_silent_about_what_is_ordinary(make, manage):
@@ -208,4 +242,4 @@ def test_reading_costs_the_same_for_a_large_fleet(manage):
     few = cost()
     grow(20)
 
-    assert cost() == few <= 13
+    assert cost() == few <= 14

@@ -6,6 +6,7 @@ import pytest
 
 from runners.countdowns import Offer
 from runners.doctor import Verdict, health
+from runners.host_facts import parse_facts
 from runners.states import GitHubStatus, Phase, RunnerState
 from tests.factories import NOW, HostFactory, RunnerFactory
 
@@ -55,6 +56,8 @@ def test_sound_host_and_runner_pass_every_check():
         ({"clock_skew_seconds": 600.0}, {"clock": "bad"}),
         ({"gpu": True, "gpu_source": "pci, no driver in use (nvidia-smi is not installed)"},
          {"GPU": "bad"}),
+        ({"gpus": [{"state": "ok"}, {"state": "lost", "model": "NVIDIA L4"}],
+          "gpu_source": "nvidia-smi"}, {"GPU": "bad"}),
         ({"gpu_source": "none: nvidia-smi ended with 9: No devices were found; sysfs shows no"},
          {"GPU": "bad"}),
         ({"gpu_source": "none: nvidia-smi did not answer in 10 s; sysfs shows no"}, {"GPU": "bad"}),
@@ -66,6 +69,16 @@ def test_what_breaks_on_a_host_turns_its_check_and_no_other(broken, red):
 
     assert not_well(checks) == red
     assert all(each.fix for each in checks if each.name in red)
+
+
+def test_lost_gpu_is_told_with_the_reason_that_the_agent_sent():
+    card = {"vendor": "nvidia", "model": "NVIDIA L4", "state": "lost", "reason": "fell off the bus"}
+    host = HostFactory.build(**SOUND, gpus=parse_facts({"gpus": [card]}).gpus)
+
+    checks = health.of_host(host, shipped_agent="0.2.0", now=NOW)
+
+    (gpu,) = [each for each in checks if each.name == "GPU"]
+    assert gpu.seen == "1 of 1 lost: NVIDIA L4, fell off the bus"
 
 
 @pytest.mark.parametrize(
