@@ -48,7 +48,7 @@ def note(counts: Iterable[PoolCounts], *, now: datetime) -> int:
 
 def of_pool(pool: Pool, *, begin: datetime, end: datetime) -> list[PoolSample]:
     """One pool's samples in order of time."""
-    return list(pool.samples.filter(at__gte=begin, at__lte=end).order_by("at"))
+    return list(PoolSample.objects.filter(pool=pool, at__gte=begin, at__lte=end).order_by("at"))
 
 
 def thin(*, now: datetime) -> int:
