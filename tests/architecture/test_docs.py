@@ -124,3 +124,25 @@ def test_decisions_are_numbered_once():
     numbers = [path.name[:4] for path in (ROOT / "docs" / "adr").glob("*.md")]
 
     assert sorted(set(numbers)) == sorted(numbers)
+
+
+def test_readme_lists_every_page_of_the_guide():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(.+?)\]\(docs/guide/(.+?)\) \| .+ \|$", readme, re.MULTILINE)
+
+    assert all(name == page for name, page in rows)
+    assert sorted(page for _, page in rows) == sorted(
+        page.name for page in (ROOT / "docs" / "guide").glob("*.md")
+    )
+
+
+def test_architecture_page_lists_every_module():
+    page = (ROOT / "docs" / "guide" / "architecture.md").read_text(encoding="utf-8")
+    first_cells = re.findall(r"^\| (`.+?) \|", page.partition("## Modules")[2], re.MULTILINE)
+    listed = re.findall(r"`([^`]+)`", " ".join(first_cells))
+    # What Django looks for under these names, and says nothing of its own
+    wired = {"__init__.py", "apps.py", "urls.py"}
+    modules = {path.name for path in (ROOT / "runners").glob("*.py")} - wired
+    packages = {f"{path.name}/" for path in (ROOT / "runners").iterdir() if path.is_dir()}
+
+    assert sorted(listed) == sorted(modules | packages - {"__pycache__/"})
