@@ -25,7 +25,8 @@ _env = FLEET_ENVIRONMENT
 
 DATA_DIR = _env.path(
     "DATA_DIR",
-    Path("data"),
+    # Beside the program and not below where a command is typed: there is one installation
+    BASE_DIR / "data",
     help="Folder for the SQLite database, the generated key, static files and logs.",
 )
 PORT = _env.integer(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +99,26 @@ def test_settings_are_printed_for_programs(installation: Installation):
     assert settings["FLEET_HEARTBEAT_SECONDS"]["value"] == 30
     assert settings["FLEET_HEARTBEAT_SECONDS"]["unit"] == "seconds"
     assert settings["FLEET_SECRET_KEY"]["secret"] is True
+
+
+def test_data_lies_beside_the_program_wherever_a_command_is_typed(
+    installation: Installation, tmp_path: Path
+):
+    variables = installation.environment({"FLEET_SECRET_KEY": "x" * 32})
+    del variables["DATA_DIR"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    done = subprocess.run(
+        [sys.executable, ROOT / "manage.py", "settings", "--json"],
+        cwd=elsewhere,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    settings = {each["name"]: each["value"] for each in json.loads(done.stdout)}
+    assert settings["DATA_DIR"] == str(ROOT / "data")
+    assert list(elsewhere.iterdir()) == []
