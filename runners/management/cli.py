@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
+from typing import Final
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -32,6 +33,8 @@ from runners.scopes import GroupChoice
 from runners.states import RunnerState
 
 SECRET_LIMIT_CHARACTERS = 64 * 1024
+DATABASE_AWAY: Final = (OperationalError, ProgrammingError, InterfaceError)
+"""What the database raises while it does not answer, or lacks its tables."""
 
 
 class ExitCode(IntEnum):
@@ -54,13 +57,17 @@ def exit_codes() -> Iterator[None]:
         raise CommandError(error.user_message, returncode=ExitCode.REFUSED) from error
     except GitHubError as error:
         raise CommandError(error.user_message, returncode=ExitCode.GITHUB) from error
-    except (OperationalError, ProgrammingError, InterfaceError) as error:
-        why = " ".join(str(error).split())
+    except DATABASE_AWAY as error:
         raise CommandError(
-            f"The database does not answer as it should: {why}. Is it running, and was "
-            "`manage.py migrate` run?",
+            f"The database does not answer as it should: {in_one_line(error)}. Is it running, "
+            "and was `manage.py migrate` run?",
             returncode=ExitCode.DATABASE,
         ) from error
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error says, in one line of a log: a database that is away is no bug of ours."""
+    return " ".join(str(error).split())
 
 
 def prepare_database() -> None:

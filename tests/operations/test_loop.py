@@ -1,9 +1,11 @@
 from datetime import timedelta
 
 import pytest
+from django.db import DataError, InterfaceError, OperationalError, ProgrammingError
 from django_q.models import OrmQ
 
 from runners import leases, loop, queue
+from runners.management.commands import fleet_loop
 from runners.models import Beat, Event
 from runners.states import RunnerState
 from tests.factories import RunnerFactory
@@ -179,3 +181,29 @@ def test_queue_too_long_to_read_may_hold_anything(now):
     )
 
     assert queue.backlog().may_hold("anything")
+
+
+@pytest.mark.parametrize(
+    ("error", "traceback"),
+    [
+        (OperationalError("connection refused\n\tIs the server running?"), False),
+        (ProgrammingError("relation does not exist\nLINE 1: SELECT"), False),
+        (InterfaceError("connection already closed"), False),
+        (DataError("integer out of range"), True),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_beat_without_a_database_is_one_line_and_a_bug_has_its_traceback(
+    beat, monkeypatch, caplog, error, traceback
+):
+    def refuse(now):
+        raise error
+
+    monkeypatch.setattr(beat, "step", refuse)
+
+    fleet_loop.beat(beat)
+
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert "\n" not in record.getMessage()
+    assert bool(record.exc_info) == traceback

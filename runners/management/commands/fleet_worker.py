@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, close_old_connections
+from django.db import close_old_connections
 from django.utils import timezone
 
 from runners import loop, queue
-from runners.management.cli import exit_codes
+from runners.management.cli import DATABASE_AWAY, exit_codes, in_one_line
 from runners.models import Beat
 from runners.programs import management_command
 from runners.supervisor import Supervisor
@@ -65,8 +65,8 @@ def _restart_asked_at(known: datetime | None) -> datetime | None:
     try:
         close_old_connections()
         return Beat.objects.filter(name=loop.WORKER_RESTART).values_list("at", flat=True).first()
-    except DatabaseError:
-        logger.exception("Cannot tell whether a restart was asked for")
+    except DATABASE_AWAY as error:
+        logger.error("Cannot tell whether a restart was asked for: %s", in_one_line(error))
         return known
 
 
@@ -78,7 +78,7 @@ def _some_worker_is_alive() -> bool:
 def _hand_back() -> None:
     try:
         count = queue.hand_back(timezone.now())
-    except DatabaseError:
-        logger.exception("Tasks of the ended worker wait for their retry time")
+    except DATABASE_AWAY as error:
+        logger.error("Tasks of the ended worker wait for their retry time: %s", in_one_line(error))
     else:
         logger.info("%s tasks of the ended worker were handed back", count)
