@@ -1,8 +1,8 @@
 """Every secret is unique; after each phase everything reachable is searched for each of them.
 
 Searched: all files of the control plane, the hosts and the logs, the database, arguments and
-environments of every process of the fleet, and every page an administrator can open. Each secret
-may be in its one place.
+environments of every process of the fleet, the metrics, and every page an administrator can open.
+Each secret may be in its one place.
 """
 
 from __future__ import annotations
@@ -211,13 +211,14 @@ def fleet_processes(fleet: Fleet) -> Iterator[psutil.Process]:
 
 
 def pages(fleet: Fleet, canaries: Canaries) -> list[str]:
-    """Every page reachable by links from the overview, as an administrator."""
+    """The metrics, and every page reachable by links from the overview, as an administrator."""
     session = signed_in(fleet)
-    waiting, seen, found = ["/"], {"/"}, []
+    waiting, seen, found = ["/", "/metrics"], {"/", "/metrics"}, []
     while waiting and len(seen) < PAGES_LIMIT:
         path = waiting.pop(0)
         answer = session.get(f"{fleet.url}{path}", timeout=20)
         assert answer.status_code < 500, f"{path} is answered with {answer.status_code}"
+        assert answer.ok or path != "/metrics", "the metrics were refused"
         found += canaries.found_in(f"page {path}", answer.content)
         for link in re.findall(r'(?:href|hx-get)="(/[^"#]*)', answer.text):
             if link not in seen and not link.startswith(("/static/", "/admin/logout")):
