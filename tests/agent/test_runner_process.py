@@ -13,10 +13,12 @@ import pytest
 from fleet_agent import keeper
 from fleet_agent.console import end_offset, read_events, read_from
 from fleet_agent.process_table import ProcessRef
-from fleet_agent.process_tree import Tree, end_tree
+from fleet_agent.process_tree import Tree, end_tree, members
 from fleet_agent.runner_process import (
     Started,
+    StartFailed,
     attach_keeper,
+    configure,
     read_exit_file,
     registration_inputs,
     runner_environment,
@@ -95,7 +97,16 @@ def test_root_is_allowed_only_when_the_agent_is_root(slot: SlotDirectory) -> Non
 def test_labels_reach_config_sh(
     labels: tuple[str, ...], flags: list[str], passed: str | None
 ) -> None:
-    registration = Registration(
+    given, inputs = registration_inputs(registration(labels), DEFAULTS)
+    assert given == flags
+    assert inputs.get("ACTIONS_RUNNER_INPUT_LABELS") == passed
+    assert inputs["ACTIONS_RUNNER_INPUT_TOKEN"] == "A" * 29
+    assert "ACTIONS_RUNNER_INPUT_EPHEMERAL" not in inputs
+
+
+def registration(labels: tuple[str, ...] = DEFAULTS) -> Registration:
+    """What the server answers for a persistent runner."""
+    return Registration(
         url="https://github.com/acme",
         token="A" * 29,
         name="forge-01",
@@ -104,11 +115,36 @@ def test_labels_reach_config_sh(
         ephemeral=False,
         work_folder="_work",
     )
-    given, inputs = registration_inputs(registration, DEFAULTS)
-    assert given == flags
-    assert inputs.get("ACTIONS_RUNNER_INPUT_LABELS") == passed
-    assert inputs["ACTIONS_RUNNER_INPUT_TOKEN"] == "A" * 29
-    assert "ACTIONS_RUNNER_INPUT_EPHEMERAL" not in inputs
+
+
+def configure_with(slot: SlotDirectory, script: str) -> None:
+    """Register with a `config.sh` that only does this."""
+    program = slot.runner_root / "config.sh"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o700)
+    environment = {"PATH": os.environ["PATH"], "FLEET_SLOT": MARK}
+    configure(slot, registration(), environment, MARK, DEFAULTS)
+
+
+def test_registration_token_is_in_no_argument_while_config_sh_runs(slot: SlotDirectory) -> None:
+    configure_with(
+        slot,
+        'cat /proc/[0-9]*/cmdline > arguments; printf %s "$ACTIONS_RUNNER_INPUT_TOKEN" > told; '
+        "touch .runner",
+    )
+    arguments = (slot.runner_root / "arguments").read_bytes()
+    assert (slot.runner_root / "told").read_text() == registration().token
+    assert b"config.sh" in arguments
+    assert registration().token.encode() not in arguments
+
+
+def test_config_sh_that_does_not_end_is_ended_with_its_token(
+    slot: SlotDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet_agent.runner_process.CONFIGURE_SECONDS", 0.5)
+    with pytest.raises(StartFailed, match=r"config\.sh ended with"):
+        configure_with(slot, "sleep 600")
+    assert members(Tree(MARK, None, None)) == set()
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,17 @@ def test_registration_of_a_persistent_runner_tells_all_that_config_needs(github)
     assert Event.objects.get().detail == {"ephemeral": False}
 
 
+def test_registration_token_is_minted_for_each_answer_and_never_kept(github):
+    runner = RunnerFactory(new=True, persistent=True)
+
+    first, second = (
+        registration.issue_registration(ask(runner), github=github, now=NOW) for _ in range(2)
+    )
+
+    assert github.calls == ["create_registration_token"] * 2
+    assert first.token != second.token
+
+
 def test_persistent_runner_taken_out_meanwhile_gets_no_token(github):
     runner = RunnerFactory(new=True, persistent=True)
     asked = ask(runner)

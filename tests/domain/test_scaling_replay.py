@@ -65,6 +65,14 @@ def test_jobs_beyond_the_maximum_wait_for_those_before_them():
     assert outcome.waits == (20.0, 20.0 + 100.0 + 20.0)
 
 
+def test_two_runners_take_half_the_time_of_one_for_equal_jobs():
+    jobs = trace(*[(0, 600)] * 4)
+
+    one, two = (max(play(jobs, max_runners=runners).waits) + 600 for runners in (1, 2))
+
+    assert two == one / 2 == 2 * (20.0 + 600.0)
+
+
 def test_jobs_beyond_the_hosts_wait_for_a_free_slot():
     outcome = play(trace((0, 100), (0, 100)), Surroundings((host(slots=1),)))
 
