@@ -123,7 +123,7 @@ def configure_with(slot: SlotDirectory, script: str) -> None:
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o700)
     environment = {"PATH": os.environ["PATH"], "FLEET_SLOT": MARK}
-    configure(slot, registration(), environment, MARK, DEFAULTS)
+    configure(slot, registration(), environment, MARK, DEFAULTS, {})
 
 
 def test_registration_token_is_in_no_argument_while_config_sh_runs(slot: SlotDirectory) -> None:
