@@ -329,6 +329,13 @@ def test_cordon_shows_at_once_and_is_undone_from_the_toast(open_page):
     expect(page.locator("#host-page .pill").first).to_have_text("Online")
 
 
+def test_the_actions_of_a_host_stand_in_one_line_on_a_phone(open_page):
+    page = open_page(HostFactory().get_absolute_url(), width=390)
+
+    first, menu = page.locator("#host-provision"), page.locator("#host-more")
+    assert first.bounding_box()["y"] == menu.bounding_box()["y"]
+
+
 def test_a_drain_asks_in_a_dialog_and_answers_on_the_page(open_page):
     host = HostFactory()
     runner = RunnerFactory(host=host)
