@@ -3,6 +3,9 @@
 gunicorn serves both from one process group with the product's middleware. The load comes from `wrk`
 where it is installed, else from a generator in Python; which one is printed. Runs alternate between
 baseline and heartbeat, so that noise of the machine falls on both.
+
+Then 200 runners on 50 hosts beat at the pace of a fleet in which something moves, and how late each
+heartbeat is answered is measured from when it was due.
 """
 
 from __future__ import annotations
@@ -18,14 +21,27 @@ from collections.abc import Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 
-from bench.common import Options, environment, finish, median, options, run_python, say
+from bench.common import (
+    Options,
+    environment,
+    finish,
+    median,
+    options,
+    percentile,
+    run_python,
+    say,
+)
 from bench.databases import Unavailable, database, free_port
+from bench.pace import Beat, lateness
 from bench.serving import serve
 
 HOSTS = 100
 RUNNERS_A_HOST = 4
 CONNECTIONS = 16
 BUDGET_SHARE = 0.60
+PACED_HOSTS = 50
+PACE_SECONDS = 3.0
+LATENESS_BUDGET_SECONDS = 5.0
 WRK_SCRIPT = """
 local list = {REQUESTS}
 local n = 0
@@ -62,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "figures": figures,
             "baseline": "a bare view doing one UPDATE behind the same middleware",
             "budget_share": BUDGET_SHARE,
+            "lateness_budget_seconds": LATENESS_BUDGET_SECONDS,
             "sizes": {"hosts": HOSTS, "runners_a_host": RUNNERS_A_HOST, "connections": CONNECTIONS},
         },
     )
@@ -88,13 +105,22 @@ def measure(kind: str, url: str, folder: Path, chosen: Options) -> dict[str, obj
         for _ in range(rounds):
             rates["bare"].append(load.run(port, bare, seconds=seconds))
             rates["heartbeat"].append(load.run(port, beats, seconds=seconds))
+        late = _paced(port, beats[:PACED_HOSTS], periods=2 if chosen.quick else 20)
     share = median(rates["heartbeat"]) / median(rates["bare"])
     say(
         f"{kind}: heartbeat {median(rates['heartbeat']):.0f}/s, bare UPDATE "
         f"{median(rates['bare']):.0f}/s, ratio {share:.2f} (budget at least {BUDGET_SHARE:.2f}); "
         f"median of {rounds} runs of {seconds} s, load by {load.name}, {CONNECTIONS} connections"
     )
+    p99 = percentile(late, 0.99)
+    say(
+        f"{kind}: {PACED_HOSTS * RUNNERS_A_HOST} runners on {PACED_HOSTS} hosts, a heartbeat every "
+        f"{PACE_SECONDS:.0f} s: answered {p99 * 1000:.0f} ms after it was due (p99 of {len(late)}; "
+        f"budget {LATENESS_BUDGET_SECONDS:.0f} s), the median {median(late) * 1000:.0f} ms"
+    )
     return {
+        "lateness_p99_seconds": round(p99, 4),
+        "lateness_median_seconds": round(median(late), 4),
         "heartbeat_a_second": [round(rate, 1) for rate in rates["heartbeat"]],
         "baseline_a_second": [round(rate, 1) for rate in rates["bare"]],
         "ratio": round(share, 3),
@@ -166,6 +192,14 @@ class PythonLoad:
         if failures:
             raise RuntimeError(f"{len(failures)} requests failed, the first with {failures[0]}")
         return sum(counts) / (time.monotonic() - started)
+
+
+def _paced(port: int, beats: Sequence[Beat], *, periods: int) -> list[float]:
+    senders = []
+    for _ in range(CONNECTIONS):
+        connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        senders.append(lambda beat, connection=connection: _post(connection, *beat))
+    return lateness(beats, senders, period=PACE_SECONDS, periods=periods)
 
 
 def _post(connection: HTTPConnection, path: str, token: str, body: str) -> int:
