@@ -6,7 +6,7 @@ the client, because nothing here reads settings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import transaction
@@ -16,6 +16,7 @@ from runners.audit import Actor
 from runners.credentials import NewCredential
 from runners.errors import FleetError
 from runners.github.client import GitHubClient
+from runners.github.errors import GitHubError
 from runners.github.verdicts import Verdict, VerdictCode, check_credential
 from runners.models import Credential, Scope
 from runners.registry import path_of
@@ -39,6 +40,20 @@ class Connection:
     credential: Credential
     scope: Scope
     verdict: Verdict
+
+
+def with_installation(new: NewCredential, web_url: str, *, github: GitHubClient) -> NewCredential:
+    """The credential, with its App's installation on the scope looked up where none was entered.
+
+    What can't be found stays open: `connect` says why. Raises InvalidRequest for a bad address.
+    """
+    if new.kind != Credential.Kind.APP or new.installation_id is not None:
+        return new
+    try:
+        found = github.get_installation_for(scopes.read_web_url(web_url)[0])
+    except GitHubError:
+        return new
+    return replace(new, installation_id=found.id)
 
 
 def connect(

@@ -41,6 +41,8 @@ class NewCredential:
 def create(new: NewCredential, *, vault: Vault, by: Actor, now: datetime) -> Credential:
     """Store a credential encrypted. Raises InvalidRequest for an unusable one or a taken name."""
     auth_for(new)
+    if new.kind == Credential.Kind.APP and new.installation_id is None:
+        raise InvalidRequest("A GitHub App needs its installation ID.")
     if not new.name.strip():
         raise InvalidRequest("Give the credential a name, such as acme-app.")
     try:
@@ -246,11 +248,14 @@ def checked_url(api_url: str) -> str:
 
 
 def auth_for(new: NewCredential) -> Auth:
-    """The credential as the client takes it. Raises InvalidRequest for an unusable one."""
+    """The credential as the client takes it. Raises InvalidRequest for an unusable one.
+
+    An App without an installation may ask where it is installed, and nothing else.
+    """
     secret = new.secret.strip()
     if new.kind == Credential.Kind.APP:
-        if not new.app_id.strip() or new.installation_id is None:
-            raise InvalidRequest("A GitHub App needs its client ID and its installation ID.")
+        if not new.app_id.strip():
+            raise InvalidRequest("A GitHub App needs its client ID.")
         installation = new.installation_id
         return _or_invalid(lambda: AppAuth(new.app_id.strip(), secret, installation))
     if secret.startswith("ghs_"):

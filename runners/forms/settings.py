@@ -123,16 +123,18 @@ class NewCredentialForm(SecretForm):
         widget=widgets.text_input(autocomplete="off", spellcheck="false"),
     )
 
+    needs_installation = True
+
     def _is_app(self) -> bool:
         return self.cleaned_data.get("kind_choice") == Credential.Kind.APP
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         if self._is_app():
-            for name, words in (
-                ("app_id", "A GitHub App needs its client ID."),
-                ("installation_id", "A GitHub App needs its installation ID."),
-            ):
+            needed = {"app_id": "A GitHub App needs its client ID."}
+            if self.needs_installation:
+                needed["installation_id"] = "A GitHub App needs its installation ID."
+            for name, words in needed.items():
                 if not cleaned.get(name) and name not in self.errors:
                     self.add_error(name, words)
         if not cleaned.get("name") and "name" in self.fields:
@@ -169,6 +171,8 @@ class ConnectForm(NewCredentialForm):
     """The first step: a scope's address and the credential that speaks for it."""
 
     web_url = _scope_url_field()
+    # The scope is known, so GitHub can be asked which one covers it
+    needs_installation = False
 
     def __init__(
         self, data: Mapping[str, Any] | None = None, *, initial: Mapping[str, Any] | None = None
@@ -176,6 +180,7 @@ class ConnectForm(NewCredentialForm):
         super().__init__(data, initial=dict(initial or {}))
         del self.fields["name"]
         del self.fields["api_url"]
+        self.fields["installation_id"].help_text = "Empty: GitHub is asked for it."
 
     def clean_web_url(self) -> str:
         return _clean_scope_url(self.cleaned_data["web_url"])

@@ -74,12 +74,14 @@ def setup_github(request: FleetRequest) -> HttpResponse:
     form = ConnectForm(request.POST)
     if not form.is_valid():
         return _setup_page(request, _progress(), connect_form=form, status=422)
-    new = form.credential_for_scope()
+    web_url, new = form.cleaned_data["web_url"], form.credential_for_scope()
     try:
+        with wiring.client_with(new) as github:
+            new = connecting.with_installation(new, web_url, github=github)
         with wiring.client_with(new) as github:
             connection = connecting.connect(
                 new,
-                form.cleaned_data["web_url"],
+                web_url,
                 github=github,
                 vault=wiring.vault(),
                 by=actor(request),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from runners.github.types import AuthenticatedUser
 from runners.github.urls import ScopePath
 from runners.github.verdicts import VerdictCode
 from runners.models import Credential, Event, Scope
+from runners.simulator import Simulator
 from tests.factories import NOW, CredentialFactory, ScopeFactory
 from tests.fakes import FakeGitHub
 
@@ -145,3 +147,49 @@ def test_a_refusal_never_holds_the_secret(github):
         connect(github)
 
     assert SECRET not in f"{refused.value!r} {refused.value.user_message}"
+
+
+@pytest.fixture
+def sim():
+    with Simulator() as simulator:
+        yield simulator
+
+
+def app_of(sim, **wishes):
+    """What a person enters of an App who does not know where its installation's number stands."""
+    made = sim.add_app({"account": "acme", **wishes})
+    return made["installation_id"], NewCredential(
+        name="acme",
+        kind=Credential.Kind.APP,
+        secret=made["private_key"],
+        api_url=sim.api_url,
+        app_id=made["client_id"],
+    )
+
+
+def test_an_apps_installation_is_looked_up_where_none_was_entered(sim):
+    number, app = app_of(sim)
+    web_url = f"{sim.url}/acme"
+
+    with wiring.client_with(app) as github:
+        found = connecting.with_installation(app, web_url, github=github)
+        entered = replace(app, installation_id=5)
+        assert connecting.with_installation(entered, web_url, github=github) is entered
+    with wiring.client_with(found) as github:
+        connection = connect(github, web_url, found)
+
+    assert connection.credential.installation_id == number
+    assert connection.verdict.usable
+
+
+def test_an_app_that_is_not_installed_there_is_told_so_and_not_stored(sim):
+    _, app = app_of(sim)
+    web_url = f"{sim.url}/elsewhere"
+
+    with wiring.client_with(app) as github:
+        assert connecting.with_installation(app, web_url, github=github) == app
+        with pytest.raises(CredentialRefused) as refused:
+            connect(github, web_url, app)
+
+    assert refused.value.code is VerdictCode.APP_NOT_INSTALLED
+    assert Credential.objects.count() == 0

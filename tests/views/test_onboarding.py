@@ -167,7 +167,6 @@ def test_a_github_that_does_not_answer_is_said_and_nothing_is_stored(admin, gith
         ({"token": ""}, "id_token_error", "Paste the token."),
         ({"kind_choice": "app"}, "id_private_key_error", "Paste the App's private key."),
         ({"kind_choice": "app"}, "id_app_id_error", "needs its client ID"),
-        ({"kind_choice": "app"}, "id_installation_id_error", "needs its installation ID"),
     ],
 )
 def test_a_mistake_is_said_beside_its_field(admin, github, changes, where, words):
