@@ -64,11 +64,19 @@ def test_settings_begin_with_the_scopes(viewer):
 @pytest.mark.parametrize(
     ("role", "sections"),
     [
-        ("viewer", ["Scopes"]),
-        ("operator", ["Scopes", "Enrolment codes", "Doctor"]),
+        ("viewer", ["Scopes", "Deliveries"]),
+        ("operator", ["Scopes", "Deliveries", "Enrolment codes", "Doctor"]),
         (
             "admin",
-            ["Scopes", "Credentials", "Enrolment codes", "Members", "Environment", "Doctor"],
+            [
+                "Scopes",
+                "Deliveries",
+                "Credentials",
+                "Enrolment codes",
+                "Members",
+                "Environment",
+                "Doctor",
+            ],
         ),
     ],
 )
