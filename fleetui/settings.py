@@ -188,6 +188,14 @@ FLEET_HEARTBEAT_ACTIVE_SECONDS = _env.integer(
     unit="seconds",
     help="How often a host reports while something on it starts, drains or is waited for.",
 )
+FLEET_HEARTBEATS_PER_SECOND = _env.integer(
+    "FLEET_HEARTBEATS_PER_SECOND",
+    10,
+    minimum=0,
+    maximum=1000,
+    unit="heartbeats",
+    help="What quiet hosts together may send: a small fleet reports more often; 0 for no more.",
+)
 FLEET_LATE_AFTER_SECONDS = _env.integer(
     "FLEET_LATE_AFTER_SECONDS",
     60,

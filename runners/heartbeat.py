@@ -94,6 +94,18 @@ class Answer:
     github_url: str = ""
 
 
+def quiet_pace(hosts: int, *, a_second: int, quickest: int, slowest: int) -> int:
+    """The seconds between two reports of a quiet host, in a fleet of so many.
+
+    A host learns of a new runner when it next reports, so a small fleet reports often; together
+    they send about `a_second`, each one at most every `quickest` and at least every `slowest`
+    seconds. See ADR 0029.
+    """
+    if not a_second:
+        return slowest
+    return min(slowest, max(quickest, hosts // a_second))
+
+
 def quick(
     token: str, message: Mapping[str, object], *, policy: Policy, now: datetime
 ) -> int | None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from django.conf import settings
+from django.core.cache import cache
 from django.urls import reverse
 
 from runners import credentials, history, scopes
@@ -14,14 +15,15 @@ from runners.github.auth import AppAuth, Auth, TokenAuth
 from runners.github.cache import ConditionalCache
 from runners.github.client import GitHubClient
 from runners.github.limits import Budget
-from runners.heartbeat import Policy
+from runners.heartbeat import Policy, quiet_pace
 from runners.job_sources import JobSource, in_force
-from runners.models import Credential, Scope
+from runners.models import Credential, Host, Scope
 from runners.pool_picture import Rules
 from runners.reconcile_view import Deadlines
 from runners.vault import Vault
 
 _cache = ConditionalCache()
+_HOSTS = "hosts-in-service"
 PICTURE_STALE_AFTER = timedelta(minutes=10)
 """A queue that nobody looked at for so long lets no idle runner go."""
 
@@ -95,12 +97,23 @@ def _note_budget(pk: int, budget: Budget) -> None:
 def heartbeat_policy() -> Policy:
     """The times heartbeats are judged by."""
     return Policy(
-        quiet_seconds=settings.FLEET_HEARTBEAT_SECONDS,
+        quiet_seconds=quiet_pace(
+            _hosts() if settings.FLEET_HEARTBEATS_PER_SECOND else 0,
+            a_second=settings.FLEET_HEARTBEATS_PER_SECOND,
+            quickest=settings.FLEET_HEARTBEAT_ACTIVE_SECONDS,
+            slowest=settings.FLEET_HEARTBEAT_SECONDS,
+        ),
         active_seconds=settings.FLEET_HEARTBEAT_ACTIVE_SECONDS,
         late_after_seconds=settings.FLEET_LATE_AFTER_SECONDS,
         offline_after_seconds=settings.FLEET_OFFLINE_AFTER_SECONDS,
         sample_seconds=settings.FLEET_SAMPLE_SECONDS,
     )
+
+
+def _hosts() -> int:
+    """How many hosts are in service; each process looks once a minute, not with each heartbeat."""
+    known = cache.get_or_set(_HOSTS, Host.objects.in_service().count, timeout=60)
+    return known if known is not None else Host.objects.in_service().count()
 
 
 def keep_failed() -> timedelta:

@@ -16,6 +16,8 @@ for _name in [name for name in os.environ if name.startswith("FLEET_")]:
     del os.environ[_name]
 os.environ.update(
     DATA_DIR=_data_dir,
+    # What hosts are told would else depend on when another test last counted them.
+    FLEET_HEARTBEATS_PER_SECOND="0",
     FLEET_SECRET_KEY="the-suite-signs-with-this-key-and-nobody-else-does",
 )
 

@@ -4,6 +4,7 @@ import zlib
 from datetime import timedelta
 
 import pytest
+from django.core.cache import cache
 from django.urls import reverse
 
 from runners import enrolment, wiring
@@ -437,6 +438,15 @@ def test_numbers_that_json_does_not_have_are_taken_for_not_known(constant, agent
 
     assert agent.post(HEARTBEAT, body).status_code == 200
     assert (Host.objects.get().cpu_percent, Host.objects.get().load1) == (0.0, None)
+
+
+def test_host_of_a_small_fleet_is_told_to_report_often(agent, settings):
+    settings.FLEET_HEARTBEATS_PER_SECOND = 10
+    cache.clear()
+
+    answer = agent.post(HEARTBEAT, example("heartbeat.quiet.request")).json()
+
+    assert answer["next_seconds"] == settings.FLEET_HEARTBEAT_ACTIVE_SECONDS
 
 
 def test_settings_reach_the_answers(agent, settings):

@@ -345,3 +345,24 @@ def test_retired_host_is_told_so(ada):
 
     with pytest.raises(Gone, match="retired"):
         heartbeat.authenticate(token)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "a_second", "seconds"),
+    [
+        (0, 10, 3),
+        (39, 10, 3),
+        (40, 10, 4),
+        (100, 10, 10),
+        (300, 10, 30),
+        (1000, 10, 30),
+        (1000, 100, 10),
+        (3, 0, 30),
+    ],
+)
+def test_small_fleet_reports_often_and_a_large_one_every_half_minute(hosts, a_second, seconds):
+    assert heartbeat.quiet_pace(hosts, a_second=a_second, quickest=3, slowest=30) == seconds
+
+
+def test_quickest_pace_is_never_slower_than_the_setting_for_quiet_hosts():
+    assert heartbeat.quiet_pace(0, a_second=10, quickest=60, slowest=30) == 30
