@@ -11,6 +11,7 @@ from runners import tokens, wiring
 from runners.github.errors import GitHubUnavailable
 from runners.github.urls import ScopePath
 from runners.models import Credential, EnrolmentCode, Event, Host, Scope
+from runners.simulator import Simulator
 from tests.factories import (
     NOW,
     CredentialFactory,
@@ -113,6 +114,17 @@ def test_a_good_token_is_stored_with_its_scope_and_verdict(admin, github):
     assert scope.credential.name == "acme"
     assert scope.credential.verdict != ""
     assert wiring.vault().decrypt(scope.credential.secret_encrypted) == SECRET
+
+
+def test_an_app_is_connected_without_its_installations_number(admin):
+    with Simulator() as sim:
+        app = sim.add_app({"account": "acme"})
+        form = {"kind_choice": "app", "app_id": app["client_id"], "private_key": app["private_key"]}
+
+        response = admin.post(CONNECT, {"web_url": f"{sim.url}/acme", **form})
+
+    assert response["Location"] == SETUP
+    assert Credential.objects.get().installation_id == app["installation_id"]
 
 
 def test_connecting_is_on_record(admin, github):
