@@ -63,7 +63,8 @@ def issue_jit(runner: Runner, *, github: RunnerRegistry, now: datetime) -> Jit:
     """Register a one-job runner at GitHub for this answer.
 
     A name already taken is ours from a lost answer: it is looked up, deleted by id and made anew.
-    Raises FleetError when the other one runs a job, GitHubError for everything GitHub refuses.
+    Raises FleetError when the other one is not ours or runs a job, GitHubError for everything
+    GitHub refuses.
     """
     scope = path_of(runner.scope)
     labels = [*(label.name for label in runner.labels.all()), fleet.owner_mark()]
@@ -123,6 +124,11 @@ def _delete_namesake(runner: Runner, github: RunnerRegistry) -> None:
     for other in github.list_self_hosted_runners(scope, name=runner.name):
         if other.name.lower() != runner.name.lower():
             continue
+        if fleet.owner_mark() not in other.label_names:
+            raise FleetError(
+                f"GitHub has a runner named {runner.name} that this fleet did not register, so "
+                "this one can't have the name. Provision another, or delete that one at GitHub."
+            )
         try:
             github.delete_self_hosted_runner(scope, other.id)
         except NotFound:

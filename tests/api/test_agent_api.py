@@ -7,7 +7,7 @@ import pytest
 from django.core.cache import cache
 from django.urls import reverse
 
-from runners import enrolment, wiring
+from runners import enrolment, fleet, wiring
 from runners.audit import Actor
 from runners.github.errors import (
     Forbidden,
@@ -297,7 +297,8 @@ def test_credential_that_no_key_opens_is_told_and_not_a_bug(agent):
 
 def test_namesake_with_a_job_is_told_apart(agent, github):
     runner = RunnerFactory(host=agent.host, new=True)
-    github.add_runner(path_of(runner.scope), runner.name, online=True, busy=True)
+    ours = [fleet.owner_mark()]
+    github.add_runner(path_of(runner.scope), runner.name, labels=ours, online=True, busy=True)
 
     response = jit_config(agent, runner)
 

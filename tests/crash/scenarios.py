@@ -172,7 +172,7 @@ def overdue(world: World) -> None:
 def lost_answer(world: World) -> None:
     """A runner made at GitHub whose answer never came to us: the name is taken."""
     wanted(world)
-    world.github.add_runner(world.path, world.only().name)
+    world.github.add_runner(world.path, world.only().name, labels=[fleet.owner_mark()])
 
 
 def label_wish(world: World) -> None:

@@ -96,7 +96,7 @@ def test_answer_lost_between_us_and_the_agent_is_made_anew(github):
 
 def test_namesake_that_vanishes_by_itself_is_no_obstacle(github):
     runner = RunnerFactory(new=True)
-    github.add_runner(path_of(runner.scope), runner.name)
+    github.add_runner(path_of(runner.scope), runner.name, labels=[fleet.owner_mark()])
     delete = github.delete_self_hosted_runner
 
     def gone_first(scope, runner_id):
@@ -112,7 +112,7 @@ def test_only_the_runner_of_exactly_that_name_is_deleted(github):
     runner = RunnerFactory(new=True, name="forge-01-a")
     scope = path_of(runner.scope)
     other = github.add_runner(scope, "forge-01-ab")
-    github.add_runner(scope, "forge-01-a")
+    github.add_runner(scope, "forge-01-a", labels=[fleet.owner_mark()])
     everything = github.list_self_hosted_runners(scope)
     # A server that takes the name for a prefix
     github.list_self_hosted_runners = lambda scope, name=None: everything
@@ -125,12 +125,25 @@ def test_only_the_runner_of_exactly_that_name_is_deleted(github):
 
 def test_namesake_with_a_job_is_left_alone_and_named(github):
     runner = RunnerFactory(new=True)
-    busy = github.add_runner(path_of(runner.scope), runner.name, online=True, busy=True)
+    busy = github.add_runner(
+        path_of(runner.scope), runner.name, labels=[fleet.owner_mark()], online=True, busy=True
+    )
 
     with pytest.raises(FleetError, match="running a job"):
         issue(runner, github)
 
     assert at_github(runner, github) == [busy]
+    assert stored(runner).github_id is None
+
+
+def test_namesake_of_somebody_else_is_left_alone_and_named(github):
+    runner = RunnerFactory(new=True)
+    theirs = github.add_runner(path_of(runner.scope), runner.name)
+
+    with pytest.raises(FleetError, match="did not register"):
+        issue(runner, github)
+
+    assert at_github(runner, github) == [theirs]
     assert stored(runner).github_id is None
 
 
