@@ -169,6 +169,7 @@ def test_crashed_listener_is_named_and_its_worker_ended(
     assert slot["exit_code"] == 137
     assert "SIGKILL" in slot["reason"]
     until(lambda: machine.marked_processes() == [], "the end of its worker")
+    until(lambda: not (machine.slot_path(12) / "runner").exists(), "the wipe of its secrets")
 
 
 def test_flood_neither_blocks_the_runner_nor_fills_the_disk(
