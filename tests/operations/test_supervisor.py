@@ -40,6 +40,8 @@ def supervise(tmp_path: Path):
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # Else a suite that is run by nohup hands on that it is to be ignored.
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
             )
         try:
             yield Supervised(process, log)
