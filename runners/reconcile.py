@@ -36,6 +36,7 @@ from runners.states import SERVING, GitHubStatus, Phase, RunnerState
 
 BY = Actor.system("reconcile")
 LEASE_SECONDS = 60
+ROWS_A_STATEMENT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +170,16 @@ def _views(scope: Scope, rows: Sequence[Runner]) -> list[OurRunner]:
 
 
 def _write_facts(rows: dict[int, Runner], facts: Sequence[OurRunner]) -> None:
-    """Write what GitHub says into our rows."""
-    changed = []
+    """Write what GitHub says into our rows; runners of which it says the same in one statement."""
+    if not facts:
+        return
+    numbered = []
+    alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for fact in facts:
         row = rows[fact.pk]
-        row.github_id = fact.github_id
+        if row.github_id != fact.github_id:
+            row.github_id = fact.github_id
+            numbered.append(row)
         row.github_status = fact.github_status
         row.github_busy = fact.github_busy
         row.github_labels = list(fact.github_labels)
@@ -181,21 +187,28 @@ def _write_facts(rows: dict[int, Runner], facts: Sequence[OurRunner]) -> None:
         row.github_offline_since = fact.github_offline_since
         if not fact.github_deleted:
             row.github_deleted_at = None
-        changed.append(row)
-    if changed:
-        Runner.objects.bulk_update(
-            changed,
-            [
-                "github_id",
-                "github_status",
-                "github_busy",
-                "github_labels",
-                "github_seen_at",
-                "github_offline_since",
-                "github_deleted_at",
-            ],
-            batch_size=200,
-        )
+        alike[
+            fact.github_status,
+            fact.github_busy,
+            fact.github_labels,
+            fact.github_seen_at,
+            fact.github_offline_since,
+            row.github_deleted_at,
+        ].append(fact.pk)
+    with transaction.atomic():
+        Runner.objects.bulk_update(numbered, ["github_id"], batch_size=200)
+        for same in alike.values():
+            for begin in range(0, len(same), ROWS_A_STATEMENT):
+                pks = same[begin : begin + ROWS_A_STATEMENT]
+                told = rows[pks[0]]
+                Runner.objects.filter(pk__in=pks).update(
+                    github_status=told.github_status,
+                    github_busy=told.github_busy,
+                    github_labels=told.github_labels,
+                    github_seen_at=told.github_seen_at,
+                    github_offline_since=told.github_offline_since,
+                    github_deleted_at=told.github_deleted_at,
+                )
 
 
 def _carry_out(
