@@ -18,7 +18,8 @@ DEVELOPMENT := $(VENV)/.installed-development
 TEMPLATES = $(shell find templates runners -name '*.html' -not -path '*/node_modules/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check lint types deploy-check audit fmt vendor worker agent bench soak lock clean
+.PHONY: help setup run demo test check lint types deploy-check audit fmt vendor worker agent bench soak validate \
+	lock clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | expand -t 10
@@ -95,6 +96,9 @@ bench: $(DEVELOPMENT) ## run every benchmark: make bench ARGS=--quick
 
 soak: $(DEVELOPMENT) ## a week of a rough fleet in virtual time: make soak ARGS="--seed 7"
 	$(BIN)/python -m tests.world $(ARGS)
+
+validate: $(DEVELOPMENT) ## auto-scaling with real processes, and a verdict; about eight minutes
+	$(BIN)/python -m tests.validation $(ARGS)
 
 lock: $(DEVELOPMENT) ## resolve pyproject.toml into the two lock files anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --extra postgres \

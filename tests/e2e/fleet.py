@@ -24,6 +24,12 @@ import requests
 from tests.installation import ROOT, Installation, free_port, wait_for
 
 AGENT_FOLDER = ROOT / "runners" / "agent"
+QUICK = {
+    "FLEET_HEARTBEAT_SECONDS": "5",
+    "FLEET_HEARTBEAT_ACTIVE_SECONDS": "1",
+    "FLEET_LOOP_SECONDS": "1",
+    "FLEET_RECONCILE_SECONDS": "5",
+}
 
 
 @dataclass
@@ -152,6 +158,25 @@ class Fleet:
         )
         self.manage("add_scope", self.scope_url, "--credential", "acme")
 
+    def connect_webhook(self) -> None:
+        """Have GitHub tell of the organization's jobs as they happen."""
+        made = self.manage_json("webhook_secret", "acme")
+        answer = requests.post(
+            f"{self.sim_url}/api/v3/orgs/acme/hooks",
+            json={
+                "name": "web",
+                "events": ["workflow_job"],
+                "config": {
+                    "url": made["url"],
+                    "secret": made["secret"],
+                    "content_type": "json",
+                },
+            },
+            headers={"Authorization": f"Bearer {self.token}", "User-Agent": "tests"},
+            timeout=10,
+        )
+        answer.raise_for_status()
+
     def enrolment_code(self, **options: str) -> str:
         """Have a one-time code made."""
         flags = [part for name, value in options.items() for part in (f"--{name}", value)]
@@ -251,6 +276,19 @@ class Fleet:
                     found.append(process)
         return found
 
+    def runner_processes(self, host: str) -> list[psutil.Process]:
+        """What runs of this host's runners."""
+        return self.processes_with(str(self.state_folder(host)), running="Runner.")
+
+    def leftovers(self, host: str) -> list[str]:
+        """Credential files and work directories still under the agent's state directory."""
+        names = {".credentials", ".credentials_rsaparams", ".runner", "_work"}
+        found = []
+        for folder, folders, files in os.walk(self.state_folder(host)):
+            here = (*folders, *files)
+            found += [os.path.join(folder, name) for name in here if name in names]
+        return found
+
     # Looked up in the tables: a command to ask costs a second, and is asked again and again.
 
     def host_states(self) -> list[str]:
@@ -290,23 +328,19 @@ def running_fleet(
     *,
     simulator: bool = True,
     connected: bool = True,
+    quick: bool = True,
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[Fleet]:
     """A started simulator and control plane, connected to each other; no host yet.
 
     Without `simulator` the caller serves a GitHub on `sim_port` before it connects the two;
-    without `connected` the control plane is as empty as on its first day.
+    without `connected` the control plane is as empty as on its first day; without `quick` it keeps
+    the intervals it comes with.
     """
     installation = Installation(
         data_dir=folder / "data",
         database_url=database_url,
-        variables={
-            "FLEET_HEARTBEAT_SECONDS": "5",
-            "FLEET_HEARTBEAT_ACTIVE_SECONDS": "1",
-            "FLEET_LOOP_SECONDS": "1",
-            "FLEET_RECONCILE_SECONDS": "5",
-            **(variables or {}),
-        },
+        variables={**(QUICK if quick else {}), **(variables or {})},
     )
     installation.data_dir.mkdir()
     token = f"ghp_{os.urandom(18).hex()}"

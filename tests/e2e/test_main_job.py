@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from tests.e2e.fleet import Fleet
@@ -53,8 +51,8 @@ def test_jobs_run_on_provisioned_runners_and_nothing_is_left_after_deregistratio
     wait_for("an empty list at GitHub", lambda: not fleet.github_runners())
     wait_for("every runner removed here", lambda: not fleet.current_runners())
     hosts = ("forge-01", "forge-02")
-    wait_for("no runner process", lambda: not any(listeners(fleet, host) for host in hosts))
-    assert [leftovers(fleet, host) for host in hosts] == [[], []]
+    wait_for("no runner process", lambda: not any(map(fleet.runner_processes, hosts)))
+    assert [fleet.leftovers(host) for host in hosts] == [[], []]
 
 
 def drill(fleet: Fleet) -> None:
@@ -91,16 +89,3 @@ def busy_names(fleet: Fleet) -> set[str]:
 
 def online_at_github(fleet: Fleet) -> int:
     return sum(runner["status"] == "online" for runner in fleet.github_runners())
-
-
-def listeners(fleet: Fleet, host: str):
-    return fleet.processes_with(str(fleet.state_folder(host)), running="Runner.")
-
-
-def leftovers(fleet: Fleet, host: str) -> list[str]:
-    """Credential files and work directories still under the agent's state directory."""
-    names = {".credentials", ".credentials_rsaparams", ".runner", "_work"}
-    found = []
-    for folder, folders, files in os.walk(fleet.state_folder(host)):
-        found += [os.path.join(folder, name) for name in (*folders, *files) if name in names]
-    return found

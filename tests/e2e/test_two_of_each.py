@@ -141,7 +141,7 @@ def assert_all_done_and_nothing_left(twins: Twins, jobs: list[int]) -> None:
         told = f"SELECT count(*) FROM runners_event WHERE action='{action}'"  # noqa: S608
         assert twins.count(told) == JOBS, action
     assert twins.count("SELECT count(*) FROM runners_event WHERE action='runner.failed'") == 0
-    assert fleet.processes_with(str(fleet.state_folder("forge-01")), running="Runner.") == []
+    assert fleet.runner_processes("forge-01") == []
 
 
 def test_ten_jobs_outlive_kills_of_everything_and_an_upgrade(twins: Twins):
