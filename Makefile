@@ -7,7 +7,7 @@ VENV ?= .venv
 # One test process more than there are cores: many tests wait for processes they started.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 PYTEST_ARGS ?=
-BENCHES ?= heartbeat webhook pages
+BENCHES ?= heartbeat webhook pages plan latency idle
 # `make check` ends with the tests. .ci/run, which has just run them, says CHECK_TESTS=no.
 CHECK_TESTS ?= yes
 

@@ -42,7 +42,7 @@ def fill(*, hosts: int, runners: int, jobs: int = 0) -> list[str]:
     """Write `hosts` hosts with `runners` live runners spread over them; return agents' tokens."""
     now = datetime.now(UTC)
     scope = _scope(now)
-    made = _hosts(hosts, -(-runners // hosts), now)
+    made = add_hosts(hosts, -(-runners // hosts), now)
     pools = _pools(scope, now)
     _runners(scope, pools, made, runners, now)
     _jobs(scope, [host for host, _ in made], jobs, now)
@@ -68,7 +68,7 @@ def _scope(now: datetime) -> Scope:
     )
 
 
-def _hosts(count: int, slots: int, now: datetime) -> list[tuple[Host, str]]:
+def add_hosts(count: int, slots: int, now: datetime) -> list[tuple[Host, str]]:
     made = []
     for number in range(count):
         token = tokens.new_token(tokens.AGENT_KIND)
