@@ -104,6 +104,9 @@ class Machine:
     def beat(self) -> None:
         """One heartbeat, and its answer taken in; a lost answer changes nothing."""
         answer = self.post("/api/agent/heartbeat", self.heartbeat(), self.token)
+        if answer.status_code == 410:
+            self._leave()
+            return
         assert answer.status_code == 200, answer.content
         said = answer.json()
         self.version = said["version"]
@@ -113,6 +116,14 @@ class Machine:
             self.journal = [one for one in self.journal if one["seq"] > said["journal_seq"]]
         if said["wanted"] is not None:
             self.wanted = said["wanted"]
+
+    def _leave(self) -> None:
+        """The host was retired, without a job on it: its runners end, and so does the agent."""
+        for process in self.processes.values():
+            assert process.phase != "busy"
+            if process.alive:
+                self.github.go_offline(process.name)
+        self.processes, self.wanted = {}, []
 
     def converge(self) -> None:
         """Do what the last answer wants."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.urls import reverse
 
@@ -39,6 +40,12 @@ def nothing(world: World) -> None:
 def wanted(world: World) -> None:
     """One runner provisioned, and the host told of it."""
     world.provision()
+    world.machine.beat()
+
+
+def wanted_persistent(world: World) -> None:
+    """The same of a persistent one."""
+    world.provision(persistent=True)
     world.machine.beat()
 
 
@@ -315,8 +322,8 @@ def asks_for_secret(world: World) -> None:
     world.machine.converge()
 
 
-def deliver(world: World, action: str) -> None:
-    """GitHub posts a workflow_job event; a person has it sent again when it got no answer."""
+def workflow_job(world: World, action: str) -> dict[str, Any]:
+    """What GitHub tells of a job."""
     name = world.running()[0].name if world.running() else ""
     started = action != "queued"
     job = {
@@ -333,8 +340,12 @@ def deliver(world: World, action: str) -> None:
         "started_at": world.now.isoformat() if started else None,
         "completed_at": world.now.isoformat() if action == "completed" else None,
     }
-    payload = {"action": action, "workflow_job": job, "repository": {"full_name": "acme/web"}}
-    body = json.dumps(payload).encode()
+    return {"action": action, "workflow_job": job, "repository": {"full_name": "acme/web"}}
+
+
+def deliver(world: World, action: str) -> None:
+    """GitHub posts a workflow_job event; a person has it sent again when it got no answer."""
+    body = json.dumps(workflow_job(world, action)).encode()
     headers = {
         "X-GitHub-Event": "workflow_job",
         "X-GitHub-Delivery": f"guid-{action}",
@@ -420,6 +431,7 @@ SCENARIOS = (
     Scenario("web: heartbeat with a new token", token_wish, host_turns),
     Scenario("web: JIT config", wanted, asks_for_secret),
     Scenario("web: JIT config, name taken", lost_answer, asks_for_secret),
+    Scenario("web: registration token", wanted_persistent, asks_for_secret),
     Scenario("web: webhook", secret_set, receive_webhook),
     Scenario("worker: queue what is due", started, queue_due),
     Scenario("worker: pass, runner comes online", started, reconcile),

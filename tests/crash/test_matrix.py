@@ -11,7 +11,10 @@ from __future__ import annotations
 import pytest
 
 from tests.crash.boundaries import Killed
+from tests.crash.covered import IN_MATRIX
+from tests.crash.operations import OPERATIONS
 from tests.crash.scenarios import SCENARIOS, Scenario
+from tests.crash.steps import entered
 from tests.crash.world import Kept, Snapshot, World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,11 +66,13 @@ def difference(found: Snapshot, meant: Snapshot) -> str:
     )
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *OPERATIONS], ids=lambda scenario: scenario.name)
 def test_fleet_recovers_from_an_end_at_every_boundary(scenario, begin, record_property):
     world = begin(scenario)
-    with world.watch():
+    with world.watch(), entered() as steps:
         scenario.act(world)
+    claimed = {step for step, name in IN_MATRIX.items() if name == scenario.name}
+    assert claimed <= steps, "the scenario does not do what it is said to"
     boundaries = world.boundaries.passed
     assert boundaries, "nothing was changed, so there is nothing to end"
     done = settled(world)

@@ -31,7 +31,18 @@ from django_q.models import OrmQ
 from runners import leases, wiring
 from runners.github.errors import GitHubError
 from runners.github.urls import ScopePath
-from runners.models import Event, Host, Runner, Scope
+from runners.models import (
+    Drift,
+    Event,
+    Fleet,
+    Host,
+    JobDay,
+    MaintenanceHost,
+    Outage,
+    Pool,
+    Runner,
+    Scope,
+)
 from runners.registry import path_of
 from runners.states import LIVE
 from tests.crash.boundaries import Boundaries
@@ -144,6 +155,8 @@ class World:
         self.process = 0
         self.boundaries = Boundaries()
         self.unanswered: list[Callable[[], None]] = []  # deliveries that GitHub will send again
+        self.also: tuple[str, ...] = ()  # what the loop does now and then, done in every round
+        self.code = ""
         self.github = WatchedGitHub(self.boundaries, self)
         patch.setattr(wiring, "now", lambda: self.now)
         patch.setattr(timezone, "now", lambda: self.now)
@@ -210,7 +223,7 @@ class World:
     def beat(self) -> None:
         """What the loop queues, run by the worker with all it leads to."""
         watching = ("reconcile_due_scopes", "watch_jobs", "sweep_hosts")
-        for task in (*watching, "scale_pools", "replace_failed"):
+        for task in (*watching, "scale_pools", "replace_failed", *self.also):
             self.run_task(f"runners.tasks.{task}")
         self.run_tasks()
 
@@ -335,7 +348,7 @@ class World:
             "jobs": sorted(jobs),
             "deliveries": (self.scope.deliveries.count(), waiting.count()),
             "events": _told(),
-            "silent hosts": Host.objects.filter(offline_noted_at__isnull=False).count(),
+            **_kept(),
             "forced": sorted(self.machine.jobs_forced),
             "ended": sorted(self.machine.jobs_ended),
         }
@@ -363,8 +376,28 @@ def _without_mark(label: str) -> str:
     return "the owner mark" if label.startswith("fleetui-") else label
 
 
+def _kept() -> Snapshot:
+    """What holds of hosts, pools, rounds and the rest, besides runners and jobs."""
+    hosts = Host.objects.values_list(
+        "name", "slots", "offline_noted_at", "cordoned_at", "quarantined_at", "retired_at"
+    )
+    owned = Pool.objects.values_list("name", "min_idle", "paused_at", "quarantined_at")
+    rounds = MaintenanceHost.objects.values_list("maintenance__state", "step")
+    return {
+        "hosts": sorted((name, slots, *map(bool, times)) for name, slots, *times in hosts),
+        "pools": sorted((name, least, *map(bool, times)) for name, least, *times in owned),
+        "rounds": sorted(rounds),
+        "quiesced": Fleet.objects.filter(quiesced_at__isnull=False).count(),
+        "adopted": Drift.objects.filter(adopted_at__isnull=False).count(),
+        "outages": sorted(Outage.objects.values_list("pool__name", "cause")),
+        "history": sorted(JobDay.objects.values_list("kind", "key", "jobs")),
+    }
+
+
 def _told() -> list[tuple[str, int]]:
-    """How often each action is told; a registration whose answer was lost is one made again."""
+    """How often each action is told; a registration or enrolment whose answer was lost is made
+    again, and whether a job is seen unroutable before GitHub no longer knows it is chance."""
     actions: Counter[str] = Counter(Event.objects.values_list("action", flat=True))
-    actions.pop("runner.register", None)
+    for by_chance in ("runner.register", "host.enrol", "job.unroutable"):
+        actions.pop(by_chance, None)
     return sorted(actions.items())

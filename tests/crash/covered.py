@@ -1,0 +1,83 @@
+"""Which scenario of the matrix does each step, and why some steps need none."""
+
+from __future__ import annotations
+
+IN_MATRIX = {
+    "tasks.check_credential_by_id": "worker: check a credential",
+    "tasks.close_failed": "worker: close a failed runner",
+    "tasks.keep_history": "worker: keep a job's history",
+    "tasks.poll_jobs": "worker: poll jobs",
+    "tasks.push_labels": "worker: edit labels",
+    "tasks.reconcile_due_scopes": "worker: queue what is due",
+    "tasks.reconcile_scope": "worker: pass, runner comes online",
+    "tasks.replace_failed": "worker: replace a failed runner",
+    "tasks.replay_deliveries": "worker: find a lost delivery",
+    "tasks.scale_pools": "worker: scale a short pool",
+    "tasks.sweep_hosts": "worker: note a silent host",
+    "tasks.take_in_deliveries": "worker: job told late",
+    "tasks.watch_jobs": "worker: look at jobs",
+    "tasks.watch_pools": "worker: watch a pool",
+    "api agent-enrol": "web: enrol a machine",
+    "api agent-heartbeat": "web: heartbeat of a crash",
+    "api agent-jit-config": "web: JIT config",
+    "api agent-registration": "web: registration token",
+    "api webhook-receive": "web: webhook",
+    "drift.set_auto_kinds": "web: choose what is mended unasked",
+    "drift.ask_to_fix": "web: clean up two ghosts",
+    "drift.adopt": "web: adopt somebody else's runner",
+    "drift_cleanup.clean_up": "web: clean up two ghosts",
+    "enrolment.cordon": "web: cordon a host",
+    "enrolment.uncordon": "web: uncordon a host",
+    "enrolment.drain_host": "web: drain a host",
+    "enrolment.retire": "web: retire a host",
+    "enrolment.set_slots": "web: change a host's slots",
+    "enrolment.ask_token_rotation": "web: ask for a new token",
+    "fleet.quiesce": "web: quiesce the fleet",
+    "fleet.resume": "web: resume the fleet",
+    "lifecycle.provision": "web: provision one",
+    "lifecycle.drain": "web: drain an idle runner",
+    "lifecycle.stop_drain": "web: stop a drain",
+    "lifecycle.deregister": "web: deregister an idle runner",
+    "lifecycle.edit_labels": "web: edit labels",
+    "maintenance.start": "web: begin a round",
+    "maintenance.pause": "web: pause a round",
+    "maintenance.resume": "web: resume a round",
+    "maintenance.stop": "web: stop a round",
+    "maintenance.skip": "web: skip a host of a round",
+    "maintenance.confirm_done": "web: confirm the work on a host",
+    "pool_policy.create": "web: make a pool",
+    "pool_policy.change": "web: change a pool",
+    "pool_policy.remove": "web: remove a pool",
+    "pools.start_now": "web: one more now",
+    "pools.pause": "web: pause a pool",
+    "pools.resume": "web: resume a pool",
+    "recovery.release_runner": "web: release a runner",
+    "recovery.release_host": "web: release a host",
+    "recovery.release_pool": "web: release a pool",
+}
+"""Step → the scenario in which it is done; the matrix asserts that it is."""
+
+EXEMPT = {
+    "tasks.canary": "writes one moment; without it the loop restarts the worker, as it should",
+    "tasks.keep_house": "each DELETE stands alone and finds what is left at its next run",
+    "api agent-log": "one row; the agent goes on from the offset it is answered, whatever was lost",
+    "api agent-speed": "changes nothing",
+    "enrolment.issue_code": "one row and its event in one transaction; nobody follows it",
+    "enrolment.revoke_code": "one row and its event in one transaction; nobody follows it",
+    "fleet_file.apply": "one transaction around verbs of the matrix, all or nothing",
+    "lost_deliveries.redeliver": "has GitHub send again under the same number: twice is once",
+    "recovery.recover": "by hand: frees slots and leases one by one, then does `replace_failed`",
+}
+"""Step → why an end in it needs no scenario."""
+
+EXEMPT_MODULES = {
+    "accounts": "prices and teams: no runner, host or job is changed",
+    "backup": "writes a file beside the database, under its last name when it is whole",
+    "connecting": "asks GitHub and then adds a credential or scope in one transaction",
+    "credentials": "a secret of one row; whoever uses it reads it anew",
+    "members": "people and their roles: no runner, host or job is changed",
+    "promises": "targets and windows of the reports: no runner, host or job is changed",
+    "restore": "the fleet stands still meanwhile; tests/e2e/test_restored.py",
+    "scopes": "settings of one row, set up by a person who sees how it ended",
+}
+"""Module → why none of its verbs needs a scenario."""
