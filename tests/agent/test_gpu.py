@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from fleet_agent.gpu import Survey, Surveyor, identity
+from fleet_agent.gpu import Survey, Surveyor, identity, names
 from fleet_agent.gpu.amd import parse_amd_smi, parse_rocm_smi
 from fleet_agent.gpu.cards import pci_address
 from fleet_agent.gpu.names import known_name
@@ -52,6 +52,12 @@ class HangingPrograms(FakePrograms):
 
     def ask(self, command: Sequence[str]) -> Told:
         return Told("", "did not answer in 10 s", unanswered=True)
+
+
+@pytest.fixture(autouse=True)
+def machine_without_a_list_of_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether this machine has a ``pci.ids`` must not change the names."""
+    monkeypatch.setattr(names, "USR_ROOT", tmp_path / "usr")
 
 
 FACTS_BYTES = 9 * 1024  # of the 15 KB of a heartbeat, with room for slots and journal

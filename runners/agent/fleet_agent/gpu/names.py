@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+USR_ROOT = Path("/usr")
 PCI_IDS = ("share/misc/pci.ids", "share/hwdata/pci.ids")
 BRANDS = {"nvidia": "NVIDIA", "amd": "AMD", "intel": "Intel"}
 VENDOR_IDS = {"nvidia": "10de", "amd": "1002", "intel": "8086"}
@@ -45,12 +46,14 @@ AMD_INTEGRATED = frozenset({
 # fmt: on
 
 
-def known_name(vendor: str, device: str, usr_root: Path = Path("/usr")) -> str:
+def known_name(vendor: str, device: str, usr_root: Path | None = None) -> str:
     """Return what a card is sold as, "" where neither list has it."""
     if (vendor, device) in KNOWN:
         return KNOWN[vendor, device]
     for place in PCI_IDS:
-        name = _from_pci_ids(usr_root / place, VENDOR_IDS[vendor], device.removeprefix("0x"))
+        name = _from_pci_ids(
+            (usr_root or USR_ROOT) / place, VENDOR_IDS[vendor], device.removeprefix("0x")
+        )
         if name:
             return f"{BRANDS[vendor]} {name}"
     return ""
