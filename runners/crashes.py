@@ -60,6 +60,8 @@ def note_unused_end(runner: Runner, *, worked: bool, now: datetime, by: Actor) -
     unused = runner.online_at is None and not runner.jobs_done and not worked
     if not unused or runner.pool_id is None:
         return
+    if runner.jobs.exists():
+        return  # GitHub told of its job, which was over before the host reported again
     if now - (runner.process_started_at or runner.created_at) < UNUSED_QUICKLY:
         count_on_pool(runner.pool_id, now, by)
 

@@ -168,11 +168,12 @@ def receive(host: Host, token: str, report: Report, *, policy: Policy, now: date
     if report.facts is not None:
         gpus.drain_without(host, runners, now=now)
         gpus.drain_untrue(host, runners, now=now)
+    # First: a runner that ended is judged by all jobs it did, the last ones among them
+    _read_journal(host, report, seen)
     for slot in report.slots:
         runner = seen.get(slot.runner_id)
         if runner is not None:
             conclusions.observe(runner, slot, now=now, host=host)
-    _read_journal(host, report, seen)
     new_token = _rotate_token(host)
     strays = _told_to_stop(host, report, seen, now)
     runners = [runner for runner in runners if runner.slot is not None]
@@ -323,6 +324,7 @@ def _read_journal(host: Host, report: Report, seen: dict[int, Runner]) -> None:
         for runner_id in sorted(done.keys() & seen.keys()):
             count = done[runner_id]
             Runner.objects.filter(pk=runner_id).update(jobs_done=F("jobs_done") + count)
+            seen[runner_id].jobs_done += count
     host.journal_seq = last
 
 

@@ -12,10 +12,11 @@ from runners.failure import Cause
 from runners.models import Event, Host, Lease, Pool, Runner, RunnerPackage
 from runners.pool_picture import Rules
 from runners.states import DisplayState, HostState, RunnerState
-from tests.domain.messages import POLICY, report, slot
+from tests.domain.messages import POLICY, entry, report, slot
 from tests.factories import (
     NOW,
     HostFactory,
+    JobFactory,
     PoolFactory,
     RunnerFactory,
     RunnerPackageFactory,
@@ -334,7 +335,7 @@ def test_paused_and_resumed_pool_leaves_quarantine(ada):
     assert Pool.objects.get().quarantined_at is None
 
 
-def ends_unused(pool, seconds, **traits):
+def ends_unused(pool, seconds, *, github_told=False, host_tells=False, **traits):
     runner = RunnerFactory(
         pool=pool,
         scope=pool.scope,
@@ -342,15 +343,26 @@ def ends_unused(pool, seconds, **traits):
         process_started_at=NOW - timedelta(seconds=seconds),
         **traits,
     )
+    if github_told:
+        JobFactory(scope=pool.scope, runner=runner, done=True)
     began = runner.process_started_at.isoformat()
     said = slot(runner, "exited", exit_code=0, cause="finished", process_started_at=began)
-    heartbeat.receive(runner.host, "", report(runner.host, said), policy=POLICY, now=NOW)
+    journal = [entry(1, "job-completed", runner)] if host_tells else []
+    told = report(runner.host, said, journal=journal)
+    heartbeat.receive(runner.host, "", told, policy=POLICY, now=NOW)
     assert Runner.objects.get(pk=runner.pk).state == RunnerState.REMOVING
 
 
 @pytest.mark.parametrize(
     ("seconds", "traits", "failures"),
-    [(30, {}, 1), (90, {}, 0), (30, {"jobs_done": 1}, 0), (30, {"phase": "busy"}, 0)],
+    [
+        (30, {}, 1),
+        (90, {}, 0),
+        (30, {"jobs_done": 1}, 0),
+        (30, {"phase": "busy"}, 0),
+        (3, {"github_told": True}, 0),
+        (3, {"host_tells": True}, 0),
+    ],
 )
 def test_runner_that_ends_unused_at_once_makes_its_pool_wait(seconds, traits, failures):
     pool = PoolFactory(min_idle=1)
