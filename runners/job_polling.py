@@ -1,9 +1,10 @@
 """Jobs asked for at GitHub: the picture of the queue where no webhook tells it.
 
 A look asks the repositories in which something goes on first, then the others in turn, longest
-unseen first, and follows every run we hold for open. It stops where its allowance ends or GitHub
-refuses; what came so far counts, and the next look goes on from there: when each repository was
-last looked at is kept in its row. What GitHub would not tell stays as it was.
+unseen first, and follows every run we hold for open, but those of which the list itself says that
+nothing moved. It stops where its allowance ends or GitHub refuses; what came so far counts, and the
+next look goes on from there: when each repository was last looked at is kept in its row. What
+GitHub would not tell stays as it was.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ NET_FACTOR = 6
 """So many times slower is the look while webhooks tell of jobs sooner."""
 FOLLOW_EVERY = timedelta(minutes=5)
 """With webhooks alone, only the runs we hold for open are asked for, and so often."""
+STANDS_FOR = timedelta(hours=1)
+"""A run that has not moved since we saw its jobs is asked for again so often, to be sure."""
 LOOK_FOR_AT_MOST = timedelta(seconds=45)
 CLOCK_MARGIN = timedelta(minutes=2)
 """How far our clock and GitHub's may differ; a run looked at twice changes nothing."""
@@ -149,6 +152,12 @@ def webhook_alive(scope: Scope, *, now: datetime) -> bool:
     return recent.exists()
 
 
+def _misses_nothing(scope: Scope, *, now: datetime) -> bool:
+    """Whether webhooks tell of jobs, and what they lose is found in GitHub's list of deliveries."""
+    found = scope.deliveries_checked_at is not None and not scope.deliveries_problem
+    return found and webhook_alive(scope, now=now)
+
+
 def allowance(credential: Credential, *, every: timedelta, now: datetime) -> Allowance:
     """What a look may ask, of the budget as the last answer told it."""
     lists = int(min(MOST_LISTS, max(LEAST_LISTS, LISTS_A_SECOND * every.total_seconds())))
@@ -188,6 +197,7 @@ def poll(
     may = may or Allowance(None, LEAST_LISTS * 2, LEAST_LISTS * 2)
     look = Look()
     poller = _Poller(scope, github, now, may, look, until=github.now() + LOOK_FOR_AT_MOST)
+    poller.told_soon = source is JobSource.BOTH and _misses_nothing(scope, now=now)
     try:
         if may.spent:
             raise _Spent
@@ -229,7 +239,7 @@ class _Spent(Exception):
 
 @dataclass
 class _Poller:
-    """One look under way."""
+    """One look under way. `told_soon`: news of a job comes, or is fetched, without being asked."""
 
     scope: Scope
     github: RunsSource
@@ -239,6 +249,7 @@ class _Poller:
     until: datetime
     asked: set[tuple[str, int]] = field(default_factory=set)
     later: list[tuple[ScopePath, int]] = field(default_factory=list)
+    told_soon: bool = False
 
     # --- which repositories there are ------------------------------------------------------------
 
@@ -387,13 +398,27 @@ class _Poller:
         if not attempts:
             return []
         told: set[int] = set()
+        moved: set[int] = set()
         ours = Job.objects.filter(scope=self.scope, repository=path.slug, run_id__in=attempts)
-        for run_id, attempt, status in ours.values_list("run_id", "run_attempt", "status"):
+        columns = ("run_id", "run_attempt", "status", "seen_at")
+        for run_id, attempt, status, seen_at in ours.values_list(*columns):
             run = attempts[run_id]
             ended = run.status == "completed" and attempt >= run.run_attempt
             if ended or status != Job.Status.COMPLETED:
                 told.add(run_id)
+            if not self._stands(run, attempt, status, seen_at):
+                moved.add(run_id)
+        self.asked |= {(path.slug, run_id) for run_id in told - moved}
         return sorted(attempts.keys() - told)
+
+    def _stands(self, run: WorkflowRun, attempt: int, status: str, seen_at: datetime) -> bool:
+        """Whether the list is enough to know that the job waits still: a run that is queued has no
+        job at work, and changes when one of them begins."""
+        if run.status != "queued" or status != Job.Status.QUEUED or attempt < run.run_attempt:
+            return False
+        if run.updated_at < seen_at - CLOCK_MARGIN:
+            return self.now - seen_at < STANDS_FOR
+        return self.told_soon and self.now - seen_at < FOLLOW_EVERY
 
     def follow_open_runs(self) -> None:
         """Ask for the rest of what is new, then for every run we hold for open, longest unseen

@@ -368,6 +368,62 @@ def test_webhooks_alone_ask_only_for_the_runs_that_are_open(github, acme):
     assert set(github.calls) == {"list_jobs_for_workflow_run"}
 
 
+def asked_for_jobs(github):
+    return github.calls.count("list_jobs_for_workflow_run")
+
+
+def test_run_that_did_not_move_since_its_jobs_were_seen_is_asked_for_once_an_hour(github, acme):
+    run = github.add_run("acme/web")
+    job = github.add_job(run)
+    github.set_run(run, updated_at=NOW - timedelta(minutes=3))
+    for minutes in (0, 1, 30, 59):
+        look(acme, github, NOW + timedelta(minutes=minutes))
+    assert asked_for_jobs(github) == 1
+
+    look(acme, github, NOW + timedelta(hours=1))
+    assert asked_for_jobs(github) == 2
+
+    begun = NOW + timedelta(minutes=62)
+    github.set_run(run, status="in_progress", updated_at=begun)
+    github.set_job(job, status="in_progress", started_at=begun)
+    look(acme, github, begun)
+    assert statuses() == {"build": "in_progress"}
+
+
+def test_attempt_that_is_new_to_us_is_asked_for_although_the_run_is_queued(github, acme):
+    run = github.add_run("acme/web")
+    github.add_job(run)
+    github.set_run(run, updated_at=NOW - timedelta(minutes=3))
+    look(acme, github)
+    github.set_run(run, run_attempt=2)
+
+    look(acme, github, LATER)
+
+    assert asked_for_jobs(github) == 2
+
+
+@pytest.mark.parametrize(
+    ("deliveries", "after", "asked"),
+    [
+        ({"deliveries_checked_at": NOW}, timedelta(seconds=299), 0),
+        ({"deliveries_checked_at": NOW}, timedelta(seconds=300), 1),
+        ({"deliveries_checked_at": NOW, "deliveries_problem": "No."}, timedelta(seconds=60), 1),
+        ({"deliveries_checked_at": None}, timedelta(seconds=60), 1),
+    ],
+)
+def test_fresh_run_is_left_to_webhooks_whose_losses_are_found(github, deliveries, after, asked):
+    scope = ScopeFactory(slug="acme", webhook_secret_encrypted="sealed", **deliveries)
+    Delivery.objects.create(scope=scope, hook_id="1", guid="a", event="ping", received_at=NOW)
+    run = github.add_run("acme/web")
+    job = github.add_job(run)
+    github.set_run(run, updated_at=NOW)
+    JobFactory(scope=scope, repository="acme/web", run_id=run.id, github_id=job.id)
+
+    look(scope, github, NOW + after, source=JobSource.BOTH)
+
+    assert asked_for_jobs(github) == asked
+
+
 # --- how much, how often -------------------------------------------------------------------------
 
 EVERY = timedelta(seconds=10)
