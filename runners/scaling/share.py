@@ -99,7 +99,9 @@ class Share:
         """Whether enough jobs wait, or one has waited for long enough."""
         if self.for_jobs or self.depth >= self.policy.trigger_jobs:
             return True
-        return self.queue[0][2].left_since + self.policy.trigger_after <= now
+        # The oldest group's own oldest job may be served, and another group's wait for longer
+        since = min(ask.left_since for _, _, ask in self.queue)
+        return since + self.policy.trigger_after <= now
 
     def full(self) -> Code | None:
         """Why it may start not one more in this plan; None when it may."""

@@ -101,6 +101,15 @@ def test_a_preset_starts_at_its_boundary_and_not_before(preset, count, waited, s
     assert started(planned) == starts
 
 
+def test_a_job_that_waited_for_long_starts_a_runner_although_an_older_group_was_served():
+    served = Demand(ACME, "acme/web", LABELS, (1, 2), (ago(200), ago(1)))
+    waits = jobs(1, waited=120, repository="acme/engine", first=3)
+    idle = runners(Worth.IDLE, idle_for=1)
+    planned = plan([served, waits], idle, [pool(preset=Presets.LAZY)], [HOST], now=NOW)
+
+    assert started(planned) == 2
+
+
 def test_idle_runner_leaves_once_its_time_is_over_and_not_before():
     def stops(idle_for):
         return plan([], runners(Worth.IDLE, idle_for=idle_for), [pool()], [HOST], now=NOW).stops
