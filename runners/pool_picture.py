@@ -231,10 +231,11 @@ def _worth(row: Runner, scope: ScopeView, *, told: bool, now: datetime) -> Worth
         return Worth.DRAINING
     if silent_after is not None and silent_after <= now:
         return Worth.UNKNOWN
-    if row.state == RunnerState.PROVISIONING:
-        return Worth.STARTING
+    # One that works before it was seen online at GitHub is on its way for nobody else
     if row.phase == Phase.BUSY or row.github_busy or told:
         return Worth.BUSY
+    if row.state == RunnerState.PROVISIONING:
+        return Worth.STARTING
     if scope.unknown_since is not None:
         return Worth.UNKNOWN
     gone = row.github_status in (GitHubStatus.OFFLINE, GitHubStatus.ABSENT)

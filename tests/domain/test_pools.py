@@ -315,6 +315,16 @@ def test_a_busy_runner_whose_job_is_not_told_yet_takes_it_out_of_the_queue():
     assert scale().started == ()
 
 
+def test_a_runner_that_works_before_it_was_seen_online_is_not_on_its_way_for_another_job():
+    HostFactory()
+    pool = PoolFactory()
+    runner = RunnerFactory(pool=pool, scope=pool.scope, starting=True, state_changed_at=NOW)
+    waiting(pool, running=True, runner=runner)
+    waiting(pool)
+
+    assert len(scale().started) == 1
+
+
 def test_a_job_that_github_says_runs_here_keeps_its_runner_however_idle_it_looks():
     pool = PoolFactory(scope__jobs_swept_at=NOW, scope__jobs_polled_at=NOW)
     runner = RunnerFactory(pool=pool, scope=pool.scope)
