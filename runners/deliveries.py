@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.db.models import Q
 from django_q.tasks import async_task
 
@@ -145,11 +145,16 @@ def _take_batch(scope: Scope, now: datetime) -> int:
 
 
 def _take_one_by_one(scope: Scope, rows: Sequence[Delivery], now: datetime) -> None:
-    """The slow way, in which one delivery that cannot be taken in holds up no other."""
+    """The slow way, in which one delivery that cannot be taken in holds up no other.
+
+    Where the database was busy, locked or in a deadlock, it is left to a later task.
+    """
     for row in rows:
         try:
             with transaction.atomic():
                 _process(scope, [row], now)
+        except OperationalError:
+            logger.exception("Delivery %s could not be taken in yet", row.pk)
         except CANNOT as error:
             logger.exception("Delivery %s could not be taken in", row.pk)
             Delivery.objects.filter(pk=row.pk).update(

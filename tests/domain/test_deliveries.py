@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 
 from runners import deliveries, jobs, tasks
 from runners.delivery_content import essence
@@ -263,6 +264,25 @@ def test_delivery_that_cannot_be_taken_in_holds_up_no_other(monkeypatch, caplog)
     assert list(results)[1] == ("failed", "ValueError")
     assert [result for result, _ in results] == ["changed", "failed", "changed"]
     assert "could not be taken in" in caplog.text
+
+
+def test_delivery_that_met_a_locked_database_is_taken_in_later(monkeypatch):
+    delivered(payload("workflow_job.queued.1.json"), event="workflow_job")
+    scope, process, locked = Scope.objects.get(), deliveries._process, [1, 2]
+
+    def stumbles(scope, rows, now):
+        if locked:
+            locked.pop()
+            raise OperationalError("database is locked")
+        process(scope, rows, now)
+
+    monkeypatch.setattr(deliveries, "_process", stumbles)
+
+    deliveries.take_in(scope, now=NOW)
+    assert (Delivery.objects.get().processed_at, Job.objects.count()) == (None, 0)
+
+    deliveries.take_in(scope, now=NOW)
+    assert (Delivery.objects.get().result, Job.objects.count()) == ("changed", 1)
 
 
 def test_deliveries_nobody_takes_in_are_found_by_the_beat(queued):
