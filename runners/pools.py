@@ -84,7 +84,7 @@ def _counts(decision: PoolDecision) -> PoolCounts:
 
 def _end_pauses(*, now: datetime, by: Actor) -> None:
     for pool in Pool.objects.filter(paused_at__isnull=False, paused_until__lte=now):
-        resume(pool, by=by, reason="Its pause is over", now=now)
+        resume(pool, by=by, reason="Its pause is over", now=now, anew=False)
 
 
 def _pools(ids: set[int]) -> dict[int, Pool]:
@@ -218,19 +218,18 @@ def pause(
         )
 
 
-def resume(pool: Pool, *, by: Actor, reason: str, now: datetime) -> Event | None:
-    """Let the pool start runners again; clears its back-off and quarantine.
+def resume(pool: Pool, *, by: Actor, reason: str, now: datetime, anew: bool = True) -> Event | None:
+    """Let the pool start runners again; clears its back-off and quarantine where it begins `anew`.
 
     Resuming a running pool changes nothing (None).
     """
+    failures = {"backoff_until": None, "quarantined_at": None, "consecutive_failures": 0}
     with transaction.atomic():
         if not Pool.objects.filter(pk=pool.pk, paused_at__isnull=False).update(
             paused_at=None,
             paused_until=None,
             paused_reason="",
-            backoff_until=None,
-            quarantined_at=None,
-            consecutive_failures=0,
+            **(failures if anew else {}),
         ):
             return None
         return audit.record(

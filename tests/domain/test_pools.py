@@ -421,6 +421,17 @@ def test_a_pause_with_an_end_is_over_then(ada):
 # Pace
 
 
+def test_a_pause_that_ends_by_itself_releases_no_quarantine():
+    pool = PoolFactory(
+        paused_at=NOW, paused_until=NOW, quarantined_at=NOW, consecutive_failures=10, min_idle=1
+    )
+
+    assert scale().started == ()
+
+    pool.refresh_from_db()
+    assert (pool.paused_at, pool.quarantined_at, pool.consecutive_failures) == (None, NOW, 10)
+
+
 def test_what_anybody_started_within_five_minutes_counts_against_the_fleets_budget():
     HostFactory(slots=20)
     pool = PoolFactory(min_idle=10)
