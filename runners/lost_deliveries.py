@@ -7,7 +7,7 @@ so that a later redelivery changes nothing. Each look is bounded, and goes on wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -32,8 +32,11 @@ GRACE = timedelta(seconds=30)
 LISTED_FOR = timedelta(days=3)
 NEWEST = 200
 DEEP = 3000
-"""After a while without a look, or one that failed, this many deliveries are listed."""
+"""After a while without a look, after one that failed, or where more than `NEWEST` came since the
+last, this many deliveries are listed."""
 DEEP_AFTER = timedelta(minutes=5)
+OVERLAP = timedelta(seconds=60)
+"""How far before the last look a list must reach: what was under way then, and clocks apart."""
 FETCHED_AT_ONCE = 100
 
 
@@ -110,9 +113,12 @@ def replay(scope: Scope, *, github: Hooks, address: str, now: datetime) -> Found
 def _replay(scope: Scope, hook: int, github: Hooks, now: datetime) -> Found:
     last = scope.deliveries_checked_at
     deep = last is None or bool(scope.deliveries_problem) or now - last > DEEP_AFTER
+    sent = _listed(lambda: _list(github, scope, hook, DEEP if deep else NEWEST))
+    if not deep and last is not None and _falls_short(sent, last):
+        sent = _listed(lambda: _list(github, scope, hook, DEEP))
     listed = [
         each
-        for each in _listed(lambda: _list(github, scope, hook, DEEP if deep else NEWEST))
+        for each in sent
         if max(scope.created_at, now - LISTED_FOR) <= each.delivered_at <= now - GRACE
         and each.event in ADMITTED
     ]
@@ -129,6 +135,12 @@ def _replay(scope: Scope, hook: int, github: Hooks, now: datetime) -> Found:
         count += deliveries.keep(scope, event, now=now, replayed=True)
     left = len(lost) - FETCHED_AT_ONCE
     return Found(len(listed), count, left=max(0, left))
+
+
+def _falls_short(sent: Sequence[Listed], last: datetime) -> bool:
+    """Whether more was sent since the last look than is listed."""
+    oldest = min((each.delivered_at for each in sent), default=last)
+    return len(sent) >= NEWEST and oldest > last - OVERLAP
 
 
 def _list(github: Hooks, scope: Scope, hook: int, most: int) -> Listing[Listed]:

@@ -138,6 +138,15 @@ def test_more_than_one_look_fetches_is_left_to_the_next_at_once(github, scope, m
     assert list(guids) == [f"guid-{number}" for number in (1, 2, 3, 4, 5)]
 
 
+def test_lost_delivery_behind_more_than_a_look_lists_is_found(github, scope, monkeypatch):
+    monkeypatch.setattr(lost_deliveries, "NEWEST", 2)
+    replay(scope, github)
+    for number in range(5):
+        sent(github, scope, number + 1, at=NOW + timedelta(seconds=number))
+
+    assert replay(scope, github, LATER).replayed == 5
+
+
 def test_look_that_broke_off_keeps_what_came_and_says_why(github, scope):
     sent(github, scope, 11)
     github.fail_next("get_webhook_delivery", GitHubUnavailable("Down"))
