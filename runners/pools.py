@@ -6,7 +6,7 @@ kill between any two leaves rows that the next look reads as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
@@ -27,7 +27,7 @@ from runners.errors import FleetError, IllegalTransition, InvalidRequest, StaleS
 from runners.models import Event, Host, Pool, Runner
 from runners.pool_picture import Rules
 from runners.pool_samples import PoolCounts
-from runners.scaling import Plan, PoolDecision, Start, Stop, limits_at
+from runners.scaling import Plan, PoolDecision, Stop, limits_at
 from runners.states import RunnerState
 
 
@@ -108,17 +108,25 @@ def _start(
         if pool is None or host is None:
             continue  # removed since the look
         try:
-            started += _start_on(pool, host, start, why[pool.pk], now=now, by=by)
+            for count in _parts(start.count):
+                started += _start_on(pool, host, count, why[pool.pk], now=now, by=by)
         except FleetError as error:
             failed.append(f"{pool.name}: {error.user_message}")
     return started, failed
 
 
+def _parts(count: int) -> Iterator[int]:
+    """So many runners in as few orders as the lifecycle takes; a host may have more slots."""
+    while count > 0:
+        yield min(count, lifecycle.COUNT_LIMIT)
+        count -= lifecycle.COUNT_LIMIT
+
+
 def _start_on(
-    pool: Pool, host: Host, start: Start, decision: PoolDecision, *, now: datetime, by: Actor
+    pool: Pool, host: Host, count: int, decision: PoolDecision, *, now: datetime, by: Actor
 ) -> list[Runner]:
     """Start runners of a pool on one host, all or none, and note that it scaled for jobs."""
-    order = order_for(pool, host=host, count=start.count)
+    order = order_for(pool, host=host, count=count)
     with transaction.atomic():
         made = lifecycle.provision(order, by=by, reason=decision.why, now=now)
         if decision.for_jobs:

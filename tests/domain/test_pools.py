@@ -57,6 +57,16 @@ def test_pool_is_filled_up_to_its_idle_minimum():
     assert (event.actor_name, event.reason) == ("pools", first.plan.decisions[0].why)
 
 
+def test_more_runners_than_one_order_may_have_start_on_one_host(monkeypatch):
+    monkeypatch.setattr(lifecycle, "COUNT_LIMIT", 2)
+    HostFactory(slots=8)
+    PoolFactory(min_idle=5)
+
+    done = scale()
+
+    assert (len(done.started), done.failed) == (5, ())
+
+
 def test_pools_settings_go_into_its_runners():
     HostFactory(site="eu-west", gpu=True, arm64=True)
     HostFactory(site="us-east", gpu=True, arm64=True)
