@@ -111,12 +111,13 @@ def scope_view(
     scope: Scope, delivered_at: datetime | None, rules: Rules, *, now: datetime
 ) -> ScopeView:
     """What a plan knows of a scope. Where a webhook tells of jobs as they come, the picture is
-    whole; else it is as old as the last look at the repository unseen for longest."""
+    whole; else it is as old as the last look at the repository unseen for longest. A webhook that
+    never sent anything tells of none."""
     source = in_force(scope.job_source, rules.job_source)
     hook = scope.webhook_secret_encrypted and not scope.webhook_deleted_at
-    told = source is JobSource.WEBHOOK or (
-        delivered_at is not None and now - delivered_at <= WEBHOOK_ALIVE_FOR
-    )
+    heard_at = delivered_at or scope.webhook_pinged_at
+    alone = source is JobSource.WEBHOOK
+    told = heard_at is not None and (alone or now - heard_at <= WEBHOOK_ALIVE_FOR)
     whole = bool(hook) and not scope.webhook_problem and source.takes_deliveries and told
     return ScopeView(
         id=scope.pk,

@@ -415,6 +415,17 @@ def test_a_queue_nobody_has_seen_whole_lets_nobody_go():
     assert unseen.pk not in done.stopped
 
 
+def test_a_webhook_alone_that_never_sent_anything_lets_nobody_go():
+    hook = {"job_source": "webhook", "webhook_secret_encrypted": "sealed", "jobs_swept_at": None}
+    silent = idle_runner(of_scope=hook)
+    pinged = idle_runner(of_scope={**hook, "webhook_pinged_at": NOW - timedelta(days=9)})
+
+    done = pools.scale(Rules(picture_stale_after=timedelta(minutes=10)), now=NOW, by=BY)
+
+    assert done.stopped == (pinged.pk,)
+    assert silent.pk not in done.stopped
+
+
 def test_a_pause_with_an_end_is_over_then(ada):
     later = NOW + timedelta(hours=1)
     HostFactory(late_after=later, offline_after=later)
