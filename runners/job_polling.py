@@ -355,9 +355,9 @@ class _Poller:
             runs = [run for run in newest if run.status != "completed" or run.updated_at >= since]
             seen_all = newest.complete
             if not seen_all and self._wants_all(row):
-                for status in OPEN_STATUSES:
-                    runs += self._runs(path, status=status)
-                seen_all = True
+                unfinished = [self._runs(path, status=status) for status in OPEN_STATUSES]
+                runs += [run for listed in unfinished for run in listed]
+                seen_all = all(listed.complete for listed in unfinished)
         except (Forbidden, NotFound):
             # Actions are switched off there, or the credential may not see it: the next one
             self.look.unreadable.append(row.full_name)

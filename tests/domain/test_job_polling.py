@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from runners import job_polling
-from runners.github.errors import GitHubUnavailable, NotFound, RateLimited
+from runners.github.errors import GitHubUnavailable, NotFound, PartialResult, RateLimited
 from runners.github.urls import ScopePath
 from runners.job_polling import Allowance
 from runners.job_sources import JobSource
@@ -176,6 +176,25 @@ def test_more_runs_than_a_page_are_all_followed(github, acme):
     many = Allowance(None, 400, 400)
 
     assert look(acme, github, may=many).changed == 130
+
+
+@pytest.mark.parametrize(("broken", "confirmed_at"), [("", NOW), ("queued", None)])
+def test_list_of_open_runs_that_came_in_part_confirms_nothing(broken, confirmed_at, github, acme):
+    for number in range(130):
+        github.add_job(github.add_run("acme/web"), name=str(number))
+    list_runs = github.list_workflow_runs_for_repo
+
+    def cut_short(repository, *, status=None, max_items=None):
+        found = list_runs(repository, status=status, max_items=max_items)
+        if status == broken:
+            raise PartialResult(tuple(found)[:5], GitHubUnavailable("Down"))
+        return found
+
+    github.list_workflow_runs_for_repo = cut_short
+
+    look(acme, github)
+
+    assert Repository.objects.get().confirmed_at == confirmed_at
 
 
 # --- many repositories, little budget ------------------------------------------------------------
