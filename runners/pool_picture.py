@@ -132,20 +132,25 @@ def scope_view(
 
 
 def demand(scopes: Mapping[int, ScopeView]) -> tuple[Demand, ...]:
-    """Queued jobs by scope, repository and labels; one told to two scopes counts once."""
-    rows = (
+    """Queued jobs by scope, repository and labels; one told to two scopes counts once.
+
+    As one of the enterprise where it was told there too: only so do its runners reach the job.
+    """
+    rows = list(
         Job.objects.filter(status=Job.Status.QUEUED)
         .order_by("queued_at", "pk")
         .values_list("pk", "github_id", "scope_id", "repository", "labels", "queued_at")
     )
     groups: dict[tuple[int, str, frozenset[str]], list[tuple[int, datetime]]] = {}
-    seen: set[tuple[str, int]] = set()
+    counts: dict[tuple[str, int], int] = {}
+    for pk, github_id, scope_id, *_ in rows:
+        key = (scopes[scope_id].server, github_id)
+        if key not in counts or scopes[scope_id].kind == Scope.Kind.ENTERPRISE:
+            counts[key] = pk
     labels_of: dict[tuple[str, ...], frozenset[str]] = {}
     for pk, github_id, scope_id, repository, labels, queued_at in rows:
-        key = (scopes[scope_id].server, github_id)
-        if key in seen:
+        if counts[scopes[scope_id].server, github_id] != pk:
             continue
-        seen.add(key)
         spelled = tuple(str(label) for label in labels)
         names = labels_of.get(spelled)
         if names is None:

@@ -316,6 +316,15 @@ def test_one_job_told_to_two_scopes_starts_one_runner():
     assert len(scale().started) == 1
 
 
+def test_one_job_told_to_its_organization_first_starts_a_runner_of_the_enterprise():
+    HostFactory()
+    pool = PoolFactory(scope=ScopeFactory(kind="enterprise", slug="big"))
+    job = waiting(pool, scope=ScopeFactory(slug="acme"), repository="acme/web")
+    waiting(pool, github_id=job.github_id, repository="acme/web")
+
+    assert len(scale().started) == 1
+
+
 def test_a_busy_runner_whose_job_is_not_told_yet_takes_it_out_of_the_queue():
     HostFactory()
     pool = PoolFactory()
