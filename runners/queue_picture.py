@@ -93,9 +93,12 @@ class Picture:
         by_key = {
             (each.scope_id, each.repository, frozenset(each.labels)): each for each in self.groups
         }
+        # A job told to two scopes is in the group of one of them
+        elsewhere = {(repository, labels): each for (_, repository, labels), each in by_key.items()}
         for job in jobs:
             labels = frozenset(str(label).lower() for label in job.labels)
             group = by_key.get((job.scope_id, job.repository, labels))
+            group = group or elsewhere.get((job.repository, labels))
             yield self._reason(job, group, now)
 
     def _reason(self, job: Job, group: Group | None, now: datetime) -> Reason:

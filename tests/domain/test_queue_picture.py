@@ -140,6 +140,15 @@ def test_what_is_not_queued_or_not_looked_at_says_so(scope):
     assert reasons(approval, new) == ["approval", "new"]
 
 
+def test_the_twin_of_a_job_told_to_two_scopes_waits_for_the_same_reason(scope):
+    job = JobFactory(scope=scope, labels=["nobody"])
+    twin_scope = ScopeFactory(kind="repository", slug="acme/web")
+    twin = JobFactory(scope=twin_scope, labels=["nobody"], github_id=job.github_id)
+    look()
+
+    assert reasons(job, twin) == ["no-pool", "no-pool"]
+
+
 def test_an_old_picture_is_not_believed(scope):
     job = JobFactory(scope=scope)
     assert reasons(job) == ["picture-old"]
