@@ -169,7 +169,7 @@ def receive(host: Host, token: str, report: Report, *, policy: Policy, now: date
         gpus.drain_without(host, runners, now=now)
         gpus.drain_untrue(host, runners, now=now)
     # First: a runner that ended is judged by all jobs it did, the last ones among them
-    _read_journal(host, report, seen)
+    _read_journal(host, report, seen, now)
     for slot in report.slots:
         runner = seen.get(slot.runner_id)
         if runner is not None:
@@ -308,7 +308,7 @@ def _keep_sample(host: Host, sample: SampleReport, now: datetime) -> None:
     )
 
 
-def _read_journal(host: Host, report: Report, seen: dict[int, Runner]) -> None:
+def _read_journal(host: Host, report: Report, seen: dict[int, Runner], now: datetime) -> None:
     """Count what finished since the last heartbeat we took; told twice, it counts once."""
     news = [entry for entry in report.journal if entry.seq > host.journal_seq]
     if not news:
@@ -323,8 +323,12 @@ def _read_journal(host: Host, report: Report, seen: dict[int, Runner]) -> None:
         done = Counter(entry.runner_id or 0 for entry in news if entry.kind == "job-completed")
         for runner_id in sorted(done.keys() & seen.keys()):
             count = done[runner_id]
-            Runner.objects.filter(pk=runner_id).update(jobs_done=F("jobs_done") + count)
+            # A job may begin and end between two heartbeats: the runner idles from now on
+            Runner.objects.filter(pk=runner_id).update(
+                jobs_done=F("jobs_done") + count, job_ended_at=now
+            )
             seen[runner_id].jobs_done += count
+            seen[runner_id].job_ended_at = now
     host.journal_seq = last
 
 

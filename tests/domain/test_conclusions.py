@@ -221,6 +221,14 @@ def test_only_the_news_of_a_journal_is_counted():
     assert stored(runner).jobs_done == 1
 
 
+def test_runner_whose_job_passed_between_two_heartbeats_is_idle_since_then():
+    runner = RunnerFactory(persistent=True, online_at=NOW - timedelta(hours=1))
+
+    beat(runner.host, slot(runner, "listening"), journal=[entry(1, "job-completed", runner)])
+
+    assert stored(runner).job_ended_at == NOW
+
+
 def test_journal_of_a_heartbeat_that_came_twice_at_once_is_counted_once():
     host = HostFactory()
     runner = RunnerFactory(host=host)
