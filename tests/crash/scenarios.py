@@ -37,6 +37,11 @@ def nothing(world: World) -> None:
     """An enrolled host, a scope, and no runner."""
 
 
+def five_slots(world: World) -> None:
+    """An enrolled host that takes five runners, and none yet."""
+    Host.objects.update(slots=5)
+
+
 def wanted(world: World) -> None:
     """One runner provisioned, and the host told of it."""
     world.provision()
@@ -277,7 +282,6 @@ def provision_one(world: World) -> None:
 
 
 def provision_five(world: World) -> None:
-    Host.objects.update(slots=5)
     world.provision(5)
 
 
@@ -413,7 +417,7 @@ def drain_with_deadline(world: World) -> None:
 
 SCENARIOS = (
     Scenario("web: provision one", nothing, provision_one),
-    Scenario("web: provision five", nothing, provision_five),
+    Scenario("web: provision five", five_slots, provision_five),
     Scenario("web: provision persistent", nothing, provision_persistent),
     Scenario("web: drain an idle runner", idle, drain),
     Scenario("web: drain with a deadline", busy, drain_with_deadline),
