@@ -367,7 +367,16 @@ def _apply_pool(
 def _apply_host(wish: HostWish, *, by: Actor, reason: str, now: datetime) -> None:
     host = Host.objects.get(name=wish.name)
     if wish.slots is not None and wish.slots != host.slots:
-        enrolment.set_slots(host, wish.slots, by=by, reason=reason, now=now)
+        enrolment.set_slots(
+            host,
+            wish.slots,
+            # A file says nothing of these: what each slot may use stays as a person set it
+            cpu_cores=host.slot_cpu_cores,
+            memory_bytes=host.slot_memory_bytes,
+            by=by,
+            reason=reason,
+            now=now,
+        )
     enrolment.set_place(
         host,
         site=host.site if wish.site is None else wish.site,

@@ -75,6 +75,15 @@ def test_drift_from_the_file_is_shown_and_mended():
     assert acts(apply(REFERENCE)) == [(Act.DIFFERS, "host", "arm64-2")]
 
 
+def test_slots_of_a_file_leave_what_each_slot_may_use():
+    HostFactory(name="h", slots=2, slot_cpu_cores=1.5, slot_memory_bytes=GIB)
+
+    apply('[[host]]\nname = "h"\nslots = 3')
+
+    host = Host.objects.get()
+    assert (host.slots, host.slot_cpu_cores, host.slot_memory_bytes) == (3, 1.5, GIB)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_is_applied_and_written_back_as_it_was(path):
     apply(path.read_text())
