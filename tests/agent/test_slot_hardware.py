@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fleet_agent.emulate import PLATFORMS
 from fleet_agent.emulation import write_program
+from fleet_agent.slot_hardware import TOOLS, install_emulator
 
 from runners.simulator import Simulator
 from tests.agent.dashboard import Dashboard
@@ -15,6 +16,29 @@ from tests.agent.patience import until
 from tests.agent.test_emulation import FOREIGN, require_emulator
 
 GPUS = [{"vendor": "nvidia", "model": "NVIDIA L4", "uuid": f"GPU-{n}"} for n in (1, 2)]
+
+
+def test_emulator_is_put_where_no_earlier_job_led(tmp_path: Path) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "fleet-emulate").write_text("not ours")
+    folder = home / TOOLS
+
+    folder.symlink_to(elsewhere)
+    install_emulator(folder)
+
+    assert (folder / "fleet-emulate").stat().st_mode & 0o777 == 0o755
+    assert not folder.is_symlink()
+
+    program = folder / "fleet-emulate"
+    program.unlink()
+    program.symlink_to(elsewhere / "fleet-emulate")
+    install_emulator(folder)
+
+    assert program.read_text().startswith("#!")
+    assert not program.is_symlink()
+    assert (elsewhere / "fleet-emulate").read_text() == "not ours"
 
 
 def run_job(

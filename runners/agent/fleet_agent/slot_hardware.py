@@ -11,6 +11,7 @@ from pathlib import Path
 from . import emulate
 from .gpu import Gpu
 from .gpu.assign import chosen_gpu, gpu_environment
+from .removal import remove_tree
 from .runner_process import StartFailed
 from .wire import Wanted
 
@@ -47,14 +48,14 @@ def install_emulator(folder: Path) -> None:
     A copy: the agent's own files may be out of the slot's sight. It runs on the Python that the
     agent's environment was made from, which every user may run.
     """
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    # An earlier job of a persistent runner may have put a link there, which we would follow
+    remove_tree(folder)
+    folder.mkdir(mode=0o755, parents=True)
     program = folder / "fleet-emulate"
     interpreter = os.path.realpath(sys.executable)
     if interpreter.startswith(("/home/", "/root/")):  # hidden from jobs: the one on their PATH
         interpreter = "/usr/bin/env -S python3"
-    new = program.with_suffix(".new")
-    with new.open("wb") as file, Path(emulate.__file__).open("rb") as source:
+    with program.open("xb") as file, Path(emulate.__file__).open("rb") as source:
         file.write(f"#!{interpreter} -I\n".encode())
         shutil.copyfileobj(source, file)
-    new.chmod(0o755)
-    os.replace(new, program)
+    program.chmod(0o755)
