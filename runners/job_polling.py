@@ -452,7 +452,12 @@ class _Poller:
             found = self.may.pay(self.github.list_jobs_for_workflow_run(path, run_id))
         except PartialResult as part:
             found = [each for each in part.items if isinstance(each, GitHubJob)]
-        except (Forbidden, NotFound):
+        except Forbidden:
+            # Says nothing about the run: webhooks may go on telling of its jobs
+            self.look.unreadable.append(path.slug)
+            still_open.update(seen_at=self.now)
+            return
+        except NotFound:
             if self._is_there(path):
                 # The run was deleted: what was open of it can't finish any more
                 self.look.changed += still_open.update(

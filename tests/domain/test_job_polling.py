@@ -5,7 +5,13 @@ from datetime import timedelta
 import pytest
 
 from runners import job_polling
-from runners.github.errors import GitHubUnavailable, NotFound, PartialResult, RateLimited
+from runners.github.errors import (
+    Forbidden,
+    GitHubUnavailable,
+    NotFound,
+    PartialResult,
+    RateLimited,
+)
 from runners.github.urls import ScopePath
 from runners.job_polling import Allowance
 from runners.job_sources import JobSource
@@ -127,6 +133,18 @@ def test_jobs_of_a_deleted_run_are_closed_as_cancelled(github, acme):
     done.refresh_from_db()
     assert (open_job.status, open_job.conclusion) == ("completed", "cancelled")
     assert (open_job.completed_at, done.conclusion) == (NOW, "success")
+
+
+def test_jobs_that_may_not_be_read_stay_open(github, acme):
+    github.add_repository("acme/web")
+    open_job = JobFactory(scope=acme, repository="acme/web", run_id=404)
+    github.fail_next("list_jobs_for_workflow_run", Forbidden("Needs Actions: read"))
+
+    found = look(acme, github, source=JobSource.WEBHOOK)
+
+    open_job.refresh_from_db()
+    assert (found.changed, open_job.status, open_job.seen_at) == (0, "queued", NOW)
+    assert "acme/web" in found.problem
 
 
 def test_scope_of_one_repository_asks_for_no_list_of_them(github):
