@@ -34,7 +34,7 @@ class RedactingFormatter(logging.Formatter):
         return self._clean(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        ids = " ".join(f"{name}={value}" for name, value in _ids(record).items())
+        ids = " ".join(f"{name}={_in_line(value)}" for name, value in _ids(record).items())
         return super().formatMessage(record) + (f" [{ids}]" if ids else "")
 
     def _clean(self, text: str) -> str:
@@ -62,3 +62,11 @@ class JsonFormatter(RedactingFormatter):
 
 def _ids(record: logging.LogRecord) -> Mapping[str, str | int]:
     return {**log_context.present(), **getattr(record, "ids", {})}
+
+
+def _in_line(value: object) -> str:
+    """The value without what would begin a line of its own: whoever asks chooses the path."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in str(value)
+    )

@@ -67,6 +67,13 @@ def test_line_for_people_has_the_ids_at_its_end():
     assert text == "came back [host=forge-01]"
 
 
+def test_address_asked_for_begins_no_line_of_its_own():
+    with log_context.about(path="/x\nERROR forged\u2028"):
+        text = RedactingFormatter("%(message)s").format(record("refused"))
+
+    assert text == "refused [path=/x\\nERROR forged\\u2028]"
+
+
 def test_secret_is_masked_in_every_field_and_the_line_stays_json():
     try:
         raise ValueError(f"RemoteAuth {TOKEN}")
