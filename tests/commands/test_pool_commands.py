@@ -107,6 +107,15 @@ def test_a_wrong_file_is_refused_with_every_reason(manage):
     assert "cannot be read" in manage("apply", "/nowhere.toml").error
 
 
+def test_file_without_a_pool_prunes_nothing(manage):
+    PoolFactory(name="linux")
+
+    refused = manage("apply", "-", "--prune", stdin="")
+
+    assert (refused.code, Pool.objects.count()) == (1, 1)
+    assert "names no pool" in refused.error
+
+
 def test_export_is_taken_back_by_apply(manage):
     ScopeFactory(slug="acme")
     manage("apply", "-", stdin=FILE)

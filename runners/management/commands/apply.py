@@ -37,6 +37,9 @@ class Command(BaseCommand):
         with cli.exit_codes():
             try:
                 wanted = fleet_file.parse(_read(file))
+                if prune and not wanted.pools:
+                    # As of a pipe whose first program failed: every pool without runners would go
+                    raise InvalidFile([f"{file} names no pool: --prune would remove them all."])
             except InvalidFile as error:
                 self._refuse(file, error, json, dry_run=dry_run)
                 return
