@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
+from django.db import transaction
+
 from runners import audit, figures, targets
 from runners.audit import Actor
 from runners.errors import InvalidRequest
@@ -253,6 +255,7 @@ class Promise:
     calendar: Calendar
 
 
+@transaction.atomic
 def set_target(pool: Pool, promise: Promise, *, by: Actor, now: datetime) -> Event:
     """Change what a pool promises; told by whom in the audit log."""
     calendar = promise.calendar
@@ -291,6 +294,7 @@ def calendar_words(calendar: Calendar) -> str:
     return f"{names} {calendar.opens:%H:%M} to {calendar.closes:%H:%M} {calendar.zone}"
 
 
+@transaction.atomic
 def announce(
     *,
     pool: Pool | None,
@@ -324,6 +328,7 @@ def announce(
     return window
 
 
+@transaction.atomic
 def call_off(window: AnnouncedWindow, *, by: Actor, now: datetime) -> Event:
     """Take an announcement back while it has not begun. Raises InvalidRequest."""
     if window.begins_at <= now:
@@ -333,6 +338,7 @@ def call_off(window: AnnouncedWindow, *, by: Actor, now: datetime) -> Event:
     return event
 
 
+@transaction.atomic
 def set_label_target(
     label_set: str, *, percent: float, seconds: int, by: Actor, now: datetime
 ) -> LabelTarget:
