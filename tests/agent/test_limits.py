@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from fleet_agent import confine
 from fleet_agent.causes import oom_kills
 from fleet_agent.errors import AgentError
+from fleet_agent.isolation import Isolation, shown_groups, try_view
 from fleet_agent.limits import (
     ControlGroups,
     Limits,
@@ -24,7 +27,9 @@ from fleet_agent.limits import (
     remove_groups,
     settings_of,
 )
+from fleet_agent.slot_directory import SlotDirectory
 
+Binds = list[tuple[str, str, bool]]
 GIB = 1024**3
 MIB = 1024**2
 ALL = Limits(cpu_cores=2.5, memory_bytes=GIB, pids=100, io_weight=50)
@@ -236,3 +241,39 @@ def test_job_counts_the_processors_it_has(real: ControlGroups) -> None:
     assert run_limited(real, Limits(cpu_cores=1.0), count).stdout == "1\n"
     quota = ("cpu.max", "cpu.cfs_quota_us")[2 - real.version]
     assert (real.bases["cpu"] / "12" / quota).read_text().split()[0] == "100000"
+
+
+def test_job_of_the_agents_own_user_changes_no_groups(real: ControlGroups, tmp_path: Path) -> None:
+    if reason := try_view(tmp_path):
+        pytest.skip(f"no private view here: {reason}")
+    (base, *_) = real.bases.values()
+    view = {
+        "user_namespace": os.geteuid() != 0,
+        "uid": None,
+        "groups": [],
+        "hide": [],
+        "memory": [],
+        "keep": [],
+        "binds": shown_groups(),
+    }
+    order = {"argv": ["/bin/mkdir", str(base / "mine")], "cwd": "/", "env": {}, "view": view}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", confine.__file__],
+        input=json.dumps(order),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "Read-only file system" in done.stdout + done.stderr
+    assert not (base / "mine").exists()
+
+
+def test_only_a_user_of_its_own_needs_no_guard_of_the_groups(tmp_path: Path) -> None:
+    slot, package = SlotDirectory(tmp_path / "slots" / "12"), tmp_path / "package"
+    package.mkdir()
+    shared = Isolation(ControlGroups(0, {}), True, "", None, tmp_path)
+    apart = replace(shared, first_uid=70_000)
+    guard = set(shown_groups())
+    assert guard <= set(cast(Binds, shared.view(slot, 1, package, "_work")["binds"]))
+    assert guard.isdisjoint(cast(Binds, apart.view(slot, 1, package, "_work")["binds"]))

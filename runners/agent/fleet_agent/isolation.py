@@ -61,6 +61,7 @@ KEPT = (
     "/run/opengl-driver",
 )
 DEVICE_GROUPS = ("render", "video")
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,10 @@ class Isolation:
             (str(slot.home), str(slot.home), False),
             (str(slot.temporary), str(slot.temporary), False),
         ]
-        if uid is not None:
+        if uid is None:
+            # Those of its slots are the agent's own user's, and so every job's to change
+            binds += shown_groups()
+        else:
             binds += [(str(slot.etc / n), f"/etc/{n}", True) for n in ("passwd", "group")]
         return {
             "user_namespace": os.geteuid() != 0,
@@ -162,6 +166,15 @@ def user_of(slot: int) -> str:
 def directories_of(package: Path) -> list[Path]:
     """Return the directories of an unpacked package."""
     return sorted(entry for entry in package.iterdir() if entry.is_dir())
+
+
+def shown_groups(root: Path = CONTROL_GROUPS) -> list[tuple[str, str, bool]]:
+    """Return the binds that let the control groups be seen and not changed: one tree, or several
+    below one folder."""
+    if not root.is_dir():
+        return []
+    trees = [root, *(path for path in sorted(root.iterdir()) if os.path.ismount(path))]
+    return [(str(path), str(path), True) for path in trees]
 
 
 def device_groups() -> list[int]:
@@ -235,7 +248,7 @@ def try_view(state_dir: Path) -> str:
             "hide": [*HIDDEN, str(state_dir)],
             "memory": [SHARED_MEMORY],
             "keep": [],
-            "binds": [],
+            "binds": shown_groups() if os.geteuid() != 0 else [],
         },
     }
     with tempfile.TemporaryFile() as said:
