@@ -5,9 +5,23 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+from runners import log_context
 from tests.installation import Installation, database_like
+
+# How quick a busy machine draws its examples says nothing about them.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_say_of_another_test() -> None:
+    """Begin with log lines that are about nothing yet."""
+    log_context.begin()
 
 
 @pytest.hookimpl(trylast=True)
