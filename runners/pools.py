@@ -28,7 +28,6 @@ from runners.models import Event, Host, Pool, Runner
 from runners.pool_picture import Rules
 from runners.pool_samples import PoolCounts
 from runners.scaling import Plan, PoolDecision, Stop, limits_at
-from runners.states import RunnerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +124,14 @@ def _parts(count: int) -> Iterator[int]:
 def _start_on(
     pool: Pool, host: Host, count: int, decision: PoolDecision, *, now: datetime, by: Actor
 ) -> list[Runner]:
-    """Start runners of a pool on one host, all or none, and note that it scaled for jobs."""
+    """Start runners of a pool on one host, all or none, and note that it scaled for jobs.
+
+    None above the maximum either: a person may have started some since the look.
+    """
     order = order_for(pool, host=host, count=count)
     with transaction.atomic():
         made = lifecycle.provision(order, by=by, reason=decision.why, now=now)
+        _keep_within(pool, decision.max_runners, started=len(made))
         if decision.for_jobs:
             Pool.objects.filter(pk=pool.pk).update(scaled_at=now)
     return made
@@ -178,23 +181,39 @@ def order_for(pool: Pool, *, host: Host | None = None, count: int = 1) -> lifecy
 def start_now(pool: Pool, *, by: Actor, reason: str, now: datetime, count: int = 1) -> list[Runner]:
     """Start runners because a person wants them now, whatever waits; the maximum still holds.
 
-    Raises InvalidRequest above the maximum, and what `lifecycle.provision` raises. A runner that
-    nobody uses leaves again after the pool's idle timeout.
+    A runner that nobody uses leaves again after the pool's idle timeout. Raises as `provision`.
+    """
+    why = reason or f"Asked for by {by.name}"
+    return provision(order_for(pool, count=count), by=by, reason=why, now=now)
+
+
+def provision(order: lifecycle.Order, *, by: Actor, reason: str, now: datetime) -> list[Runner]:
+    """Start what a person ordered, all or none; where it is for a pool, within its maximum.
+
+    Raises InvalidRequest above the maximum, and what `lifecycle.provision` raises.
     """
     with transaction.atomic():
-        # Who asks at the same moment waits here, and counts these
-        Pool.objects.select_for_update().filter(pk=pool.pk).first()
-        most = limits_at(
-            pool_policy.scaling_policy(pool_policy.policy_of(pool), start_deadline_seconds=0), now
-        ).max_runners
-        live = Runner.objects.live().filter(pool=pool).exclude(state=RunnerState.REMOVING).count()
-        if live + count > most:
-            raise InvalidRequest(
-                f"{pool.name} has {live} of the {most} runners it may have now. Raise its maximum, "
-                "or wait until some have left."
-            )
-        why = reason or f"Asked for by {by.name}"
-        return lifecycle.provision(order_for(pool, count=count), by=by, reason=why, now=now)
+        made = lifecycle.provision(order, by=by, reason=reason, now=now)
+        if order.pool is not None:
+            policy = pool_policy.policy_of(order.pool)
+            most = limits_at(pool_policy.scaling_policy(policy, start_deadline_seconds=0), now)
+            _keep_within(order.pool, most.max_runners, started=len(made))
+        return made
+
+
+def _keep_within(pool: Pool, most: int, *, started: int) -> None:
+    """Refuse what this transaction has just started above the pool's maximum.
+
+    Who starts some at the same moment waits here, and counts these. The hosts were written first,
+    as by everybody who writes both: two writers never wait for each other's row.
+    """
+    Pool.objects.select_for_update(no_key=True).filter(pk=pool.pk).first()
+    there = Runner.objects.towards_maximum().filter(pool=pool).count()
+    if there > most:
+        raise InvalidRequest(
+            f"{pool.name} has {there - started} of the {most} runners it may have now. Raise its "
+            "maximum, or wait until some have left."
+        )
 
 
 def pause(

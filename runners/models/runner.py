@@ -46,6 +46,13 @@ class RunnerQuerySet(QuerySet["Runner"]):
         """Runners that still need work to reach their end."""
         return self.filter(state__in=LIVE)
 
+    def towards_maximum(self) -> Self:
+        """Runners that count towards the maximum of their pool: all that run a job or may do so."""
+        leaving = Q(phase__in=PROCESS_ENDED) & (
+            Q(state=RunnerState.ACTIVE, ephemeral=True) | Q(state=RunnerState.DRAINING)
+        )
+        return self.live().exclude(leaving | Q(state=RunnerState.REMOVING))
+
     def current(self) -> Self:
         """Runners a person cares about now: everything but the removed ones."""
         return self.exclude(state=RunnerState.REMOVED)

@@ -14,7 +14,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 
-from runners import lifecycle, placement
+from runners import placement, pools
 from runners.errors import FleetError, InvalidRequest, NoCapacity
 from runners.forms.provision import EPHEMERAL, LIFETIMES, PERSISTENT, ProvisionForm
 from runners.models import Host, Label, Pool, Scope
@@ -51,7 +51,7 @@ def runner_provision(request: FleetRequest) -> HttpResponse:
     if not form.is_valid():
         return _show(request, form, preview=form, status=422)
     try:
-        made = lifecycle.provision(
+        made = pools.provision(
             form.order,
             by=actor(request),
             reason=form.cleaned_data["reason"],
@@ -98,13 +98,13 @@ def _context(form: ProvisionForm, preview: ProvisionForm, among: placement.Room)
     """All of the form from one reading of the hosts: a thousand are felt when read again."""
     now = timezone.now()
     form.offer_hosts(among)
-    pools = list(Pool.objects.select_related("scope").prefetch_related("labels"))
+    offered = list(Pool.objects.select_related("scope").prefetch_related("labels"))
     chosen = str(form["pool"].value() or "")
     lifetime = form["lifetime"].value()
     return {
         "now": now,
         "form": form,
-        "tiles": pool_tiles(pools, chosen=chosen, now=now, among=among) if pools else [],
+        "tiles": pool_tiles(offered, chosen=chosen, now=now, among=among) if offered else [],
         "lifetimes": [(value, word, value == lifetime) for value, word in LIFETIMES],
         "persistent": PERSISTENT,
         "known_labels": Label.objects.values_list("name", flat=True)[:LABELS_SUGGESTED],

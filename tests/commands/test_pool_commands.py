@@ -54,11 +54,12 @@ def test_one_more_now_is_started_and_the_maximum_holds(manage):
     PoolFactory(name="linux", max_runners=1)
 
     (made,) = manage("pools", "start", "linux", "--json").data["runners"]
-    refused = manage("pools", "start", "linux")
 
+    for again in (("pools", "start", "linux"), ("provision", "--pool", "linux")):
+        refused = manage(*again)
+        assert (refused.code, Runner.objects.count()) == (1, 1)
+        assert "linux has 1 of the 1 runners it may have now." in refused.error
     assert Runner.objects.get().name == made["name"]
-    assert (refused.code, Runner.objects.count()) == (1, 1)
-    assert "linux has 1 of the 1 runners it may have now." in refused.error
 
 
 def test_decisions_tell_what_was_done_and_why(manage):

@@ -1,6 +1,8 @@
 """Pools kept at their size: what counts as supply, replacement, back-off, pause."""
 
+from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 
 import pytest
 from django.db import connection
@@ -14,7 +16,8 @@ from runners.failure import Cause
 from runners.models import Decision, Event, Job, Pool, Runner
 from runners.pool_picture import Rules
 from runners.registry import path_of
-from runners.states import Phase, RunnerState
+from runners.scaling import Worth
+from runners.states import LIVE, Phase, RunnerState
 from tests.domain.passes import run_pass
 from tests.factories import (
     NOW,
@@ -146,6 +149,72 @@ def test_what_may_still_run_a_job_counts_towards_the_maximum(traits, counts):
     RunnerFactory(pool=pool, scope=pool.scope, **traits)
 
     assert (scale().started == ()) == counts
+
+
+def test_the_tables_count_towards_the_maximum_what_a_plan_does():
+    for state, phase, persistent in product(LIVE, Phase, (False, True)):
+        RunnerFactory(state=state, phase=phase, persistent=persistent)
+
+    scopes = pool_picture.scope_views(RULES, now=NOW)
+    views = pool_picture.supply(scopes, now=NOW)
+
+    planned = {view.id for view in views if view.worth is not Worth.LEAVING}
+    assert {runner.pk for runner in Runner.objects.towards_maximum()} == planned
+    assert 0 < len(planned) < len(views)
+
+
+def test_runners_a_person_starts_during_a_look_count_towards_the_maximum(monkeypatch):
+    HostFactory(slots=8)
+    pool = PoolFactory(min_idle=3, max_runners=4)
+    look = pool_picture.look
+
+    def look_slowly(*args, **kwargs):
+        picture = look(*args, **kwargs)
+        pools.start_now(pool, by=BY, reason="", now=NOW, count=2)
+        return picture
+
+    monkeypatch.setattr(pool_picture, "look", look_slowly)
+    done = scale()
+    monkeypatch.undo()
+
+    assert (len(done.started), live(pool).count()) == (0, 2)
+    (why,) = done.failed
+    assert "has 2 of the 4 runners it may have now" in why
+    assert (len(scale().started), live(pool).count()) == (1, 3)
+
+
+def test_what_a_person_orders_keeps_within_the_maximum_of_the_hour():
+    HostFactory(slots=8)
+    noon = {"from": "11:00", "to": "13:00", "max_runners": 2}
+    pool = PoolFactory(max_runners=1, schedule=[noon])
+    order = pools.order_for(pool, count=2)
+
+    pools.provision(order, by=BY, reason="", now=NOW)
+    with pytest.raises(InvalidRequest, match="has 2 of the 2 runners it may have now"):
+        pools.provision(replace(order, count=1), by=BY, reason="", now=NOW)
+
+    assert live(pool).count() == 2
+
+
+def test_hosts_are_written_before_the_pool_is_held_as_by_a_failure():
+    HostFactory()
+    pool = PoolFactory()
+
+    with CaptureQueriesContext(connection) as captured:
+        pools.start_now(pool, by=BY, reason="", now=NOW)
+
+    said = [query["sql"] for query in captured]
+    host = max(at for at, sql in enumerate(said) if sql.startswith('UPDATE "runners_host"'))
+    held = [at for at, sql in enumerate(said) if 'FROM "runners_pool" WHERE' in sql]
+    assert held
+    assert min(held) > host
+
+
+def test_an_order_for_no_pool_has_no_maximum():
+    HostFactory()
+    order = replace(pools.order_for(PoolFactory(max_runners=0)), pool=None)
+
+    assert len(pools.provision(order, by=BY, reason="", now=NOW)) == 1
 
 
 def test_ephemeral_runner_is_replaced_after_its_job():

@@ -152,6 +152,16 @@ def test_what_the_domain_refuses_is_said_with_the_form(operator, wishes, words):
     assert words in callouts(parse(response.content))
 
 
+def test_a_pool_gets_no_more_than_its_maximum_by_hand_either(operator):
+    HostFactory()
+    PoolFactory(name="linux", max_runners=1)
+
+    response = operator.post(URL, {"pool": "linux", "count": "2", "lifetime": "ephemeral"})
+
+    assert (response.status_code, Runner.objects.count()) == (422, 0)
+    assert "linux has 0 of the 1 runners it may have now" in callouts(parse(response.content))
+
+
 def test_no_room_is_a_conflict_that_keeps_the_form(operator):
     host = HostFactory(name="full", slots=1)
     RunnerFactory(host=host)

@@ -76,7 +76,7 @@ class Command(BaseCommand):
                 architecture=architecture or order.architecture,
                 needs_gpu=order.needs_gpu or gpu,
             )
-            made = lifecycle.provision(order, by=cli.actor(), reason=reason, now=wiring.now())
+            made = pools.provision(order, by=cli.actor(), reason=reason, now=wiring.now())
         rows = [
             {
                 "id": runner.pk,
