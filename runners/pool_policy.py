@@ -184,9 +184,6 @@ def policy_of(pool: Pool) -> Policy:
 def scaling_policy(policy: Policy, *, start_deadline_seconds: int) -> scaling.Policy:
     """The policy as the arithmetic takes it; the deadline is the installation's."""
     labels = [label.lower() for label in policy.labels]
-    need = placement.Need(
-        labels=labels, architecture=policy.architecture, needs_gpu=policy.needs_gpu
-    )
     deadline = policy.start_deadline_seconds
     return scaling.Policy(
         labels=frozenset(labels),
@@ -205,8 +202,8 @@ def scaling_policy(policy: Policy, *, start_deadline_seconds: int) -> scaling.Po
         weight=policy.weight,
         ephemeral=policy.ephemeral,
         repositories=tuple(name.lower() for name in policy.repositories),
-        architecture=placement.wanted_architecture(need),
-        needs_gpu=placement.wants_gpu(need),
+        architecture=placement.wanted_architecture(_need(policy)),
+        needs_gpu=_uses_gpu(policy),
         promises=frozenset(label for label in labels if promises_hardware(label)),
         sites=tuple(site.lower() for site in policy.sites),
         sites_only=policy.sites_only,
@@ -220,12 +217,22 @@ def scaling_policy(policy: Policy, *, start_deadline_seconds: int) -> scaling.Po
 
 def size_of(policy: Policy) -> scaling.Size:
     """What one of its runners takes of a host besides a slot."""
-    gpu = policy.needs_gpu or "gpu" in {label.lower() for label in policy.labels}
     return scaling.Size(
         cpus=policy.cpus,
         memory_bytes=policy.memory_gib * GIB,
         disk_bytes=policy.disk_gib * GIB,
-        gpu_shares=GPU_SHARES // policy.runners_per_gpu if gpu else 0,
+        gpu_shares=GPU_SHARES // policy.runners_per_gpu if _uses_gpu(policy) else 0,
+    )
+
+
+def _uses_gpu(policy: Policy) -> bool:
+    return placement.wants_gpu(_need(policy))
+
+
+def _need(policy: Policy) -> placement.Need:
+    """What its labels and fields together promise of a host."""
+    return placement.Need(
+        labels=policy.labels, architecture=policy.architecture, needs_gpu=policy.needs_gpu
     )
 
 
@@ -308,7 +315,7 @@ def _between(policy: Policy) -> _Problems:
         found.append(
             ("idle_timeout_seconds", f"A runner leaves after {lifetime} seconds at the latest.")
         )
-    gpu = policy.needs_gpu or "gpu" in {label.lower() for label in policy.labels}
+    gpu = _uses_gpu(policy)
     if policy.runners_per_gpu > 1 and not gpu:
         found.append(("runners_per_gpu", "Only a pool that needs a GPU can share one."))
     if policy.emulation:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from runners import pool_policy
+from runners import placement, pool_policy
 from runners.audit import Actor
 from runners.errors import InvalidRequest
 from runners.models import Event, Pool
@@ -116,6 +116,20 @@ def test_a_change_keeps_what_is_not_policy(policy):
     pool_policy.change(pool, replace(policy, min_idle=2), by=BY, reason="", now=NOW)
 
     assert Pool.objects.get().paused_at == NOW
+
+
+@pytest.mark.parametrize("label", ["gpu", "GPU", "cuda", "a100", "mig", "linux"])
+def test_a_label_of_a_gpu_takes_one_of_the_host_as_placement_says(policy, label):
+    wanted = replace(policy, labels=["self-hosted", label])
+
+    size = pool_policy.size_of(wanted)
+
+    assert size == placement.size_of(placement.Need(labels=wanted.labels))
+    assert (size.gpu_shares > 0) == (label != "linux")
+    shared = pool_policy.problems(replace(wanted, runners_per_gpu=2))
+    assert shared.get("runners_per_gpu", "") == (
+        "" if size.gpu_shares else "Only a pool that needs a GPU can share one."
+    )
 
 
 def test_a_pool_with_runners_is_not_removed():
