@@ -315,9 +315,10 @@ def set_place(
         raise InvalidRequest(f"A site has at most {SITE_LIMIT} characters.")
     names = sorted(label.name for label in host.labels.all())
     wanted = names if labels is None else lifecycle.clean_labels(labels) if labels else []
-    was, became = _place_words(host.site, names), _place_words(site, wanted)
-    if was.lower() == became.lower():
+    same_labels = {name.lower() for name in names} == {name.lower() for name in wanted}
+    if site == host.site and same_labels:
         return None
+    was, became = _place_words(host.site, names), _place_words(site, wanted)
     with transaction.atomic():
         Host.objects.filter(pk=host.pk).update(site=site)
         host.labels.set(lifecycle.get_labels(wanted))

@@ -75,6 +75,16 @@ def test_drift_from_the_file_is_shown_and_mended():
     assert acts(apply(REFERENCE)) == [(Act.DIFFERS, "host", "arm64-2")]
 
 
+def test_another_spelling_of_a_site_is_taken_over_once():
+    HostFactory(name="h", site="berlin")
+    text = '[[host]]\nname = "h"\nsite = "Berlin"'
+
+    first, again = apply(text), apply(text)
+
+    assert (acts(first), again) == ([(Act.CHANGE, "host", "h")], [])
+    assert Host.objects.get().site == "Berlin"
+
+
 def test_slots_of_a_file_leave_what_each_slot_may_use():
     HostFactory(name="h", slots=2, slot_cpu_cores=1.5, slot_memory_bytes=GIB)
 
