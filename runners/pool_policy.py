@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 
 from runners import audit, placement, scaling
 from runners.audit import Actor
-from runners.errors import InvalidRequest
+from runners.errors import InvalidRequest, StaleState
 from runners.hardware_labels import promises_hardware
 from runners.lifecycle import clean_labels, get_labels
 from runners.models import Event, Pool, Runner, Scope
@@ -162,9 +162,14 @@ def change(pool: Pool, policy: Policy, *, by: Actor, reason: str, now: datetime)
 
 def remove(pool: Pool, *, by: Actor, reason: str, now: datetime) -> Event:
     """Forget a pool that has no runners any more; past runners keep their history."""
-    if Runner.objects.current().filter(pool=pool).exists():
-        raise InvalidRequest(f"{pool.name} still has runners. Pause it and deregister them first.")
     with transaction.atomic():
+        # Whoever starts one of its runners, or writes about it, waits here and finds it gone
+        if Pool.objects.select_for_update().filter(pk=pool.pk).first() is None:
+            raise StaleState(f"{pool.name} was removed a moment ago.")
+        if Runner.objects.current().filter(pool=pool).exists():
+            raise InvalidRequest(
+                f"{pool.name} still has runners. Pause it and deregister them first."
+            )
         event = audit.record(pool, "pool.remove", by=by, at=now, reason=reason)
         pool.delete()
     return event

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import IntegrityError, transaction
+
 from runners.models import Pool, PoolSample
 
 EVERY = timedelta(minutes=1)
@@ -41,8 +43,12 @@ def note(counts: Iterable[PoolCounts], *, now: datetime) -> int:
         )
         for each in counts
     ]
-    # Two processes in one minute write the same
-    PoolSample.objects.bulk_create(rows, ignore_conflicts=True)
+    try:
+        with transaction.atomic():
+            # Two processes in one minute write the same
+            PoolSample.objects.bulk_create(rows, ignore_conflicts=True)
+    except IntegrityError:
+        return 0  # a pool was removed since the look: the next one writes this minute without it
     return len(rows)
 
 

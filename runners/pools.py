@@ -207,7 +207,8 @@ def _keep_within(pool: Pool, most: int, *, started: int) -> None:
     Who starts some at the same moment waits here, and counts these. The hosts were written first,
     as by everybody who writes both: two writers never wait for each other's row.
     """
-    Pool.objects.select_for_update(no_key=True).filter(pk=pool.pk).first()
+    if Pool.objects.select_for_update(no_key=True).filter(pk=pool.pk).first() is None:
+        raise StaleState(f"{pool.name} was removed a moment ago.")
     there = Runner.objects.towards_maximum().filter(pool=pool).count()
     if there > most:
         raise InvalidRequest(

@@ -8,7 +8,7 @@ import pytest
 
 from runners import placement, pool_policy
 from runners.audit import Actor
-from runners.errors import InvalidRequest
+from runners.errors import InvalidRequest, StaleState
 from runners.models import Event, Pool
 from runners.pool_policy import Policy
 from tests.factories import NOW, PoolFactory, RunnerFactory, ScopeFactory
@@ -137,6 +137,17 @@ def test_a_pool_with_runners_is_not_removed():
 
     with pytest.raises(InvalidRequest, match="still has runners"):
         pool_policy.remove(pool, by=BY, reason="", now=NOW)
+
+
+def test_a_pool_is_removed_once():
+    pool = PoolFactory()
+    looked_at = Pool.objects.get()
+    pool_policy.remove(pool, by=BY, reason="", now=NOW)
+
+    with pytest.raises(StaleState, match="removed a moment ago"):
+        pool_policy.remove(looked_at, by=BY, reason="", now=NOW)
+
+    assert Event.objects.filter(action="pool.remove").count() == 1
 
 
 def test_past_runners_outlive_their_pool():

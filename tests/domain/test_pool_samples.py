@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from runners import housekeeping, pool_samples
+from runners import housekeeping, pool_policy, pool_samples
+from runners.audit import Actor
 from runners.models import PoolSample
 from runners.pool_samples import PoolCounts
 from tests.factories import NOW, PoolFactory
@@ -42,6 +43,18 @@ def test_two_at_once_write_the_same(monkeypatch):
     pool_samples.note([counts(pool)], now=NOW)
 
     assert minutes() == [NOW]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pool_removed_during_a_look_leaves_the_minute_to_the_next():
+    pool, gone = PoolFactory(), PoolFactory()
+    looked = [counts(pool), counts(gone)]
+    pool_policy.remove(gone, by=Actor.system("test"), reason="", now=NOW)
+
+    first = pool_samples.note(looked, now=NOW + timedelta(seconds=5))
+    next_look = pool_samples.note(looked[:1], now=NOW + timedelta(seconds=10))
+
+    assert (first, next_look, minutes()) == (0, 1, [NOW])
 
 
 def test_a_pools_samples_come_in_order_of_time():

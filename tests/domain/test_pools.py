@@ -9,9 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
-from runners import decisions, fleet, leases, lifecycle, pool_picture, pools, tasks
+from runners import decisions, fleet, leases, lifecycle, pool_picture, pool_policy, pools, tasks
 from runners.audit import Actor
-from runners.errors import InvalidRequest
+from runners.errors import InvalidRequest, StaleState
 from runners.failure import Cause
 from runners.models import Decision, Event, Job, Pool, Runner
 from runners.pool_picture import Rules
@@ -208,6 +208,17 @@ def test_hosts_are_written_before_the_pool_is_held_as_by_a_failure():
     held = [at for at, sql in enumerate(said) if 'FROM "runners_pool" WHERE' in sql]
     assert held
     assert min(held) > host
+
+
+def test_nothing_starts_for_a_pool_that_was_removed_meanwhile():
+    HostFactory()
+    order = pools.order_for(PoolFactory())
+    pool_policy.remove(Pool.objects.get(), by=BY, reason="", now=NOW)
+
+    with pytest.raises(StaleState, match="removed a moment ago"):
+        pools.provision(order, by=BY, reason="", now=NOW)
+
+    assert not Runner.objects.exists()
 
 
 def test_an_order_for_no_pool_has_no_maximum():
