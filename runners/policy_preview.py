@@ -120,17 +120,18 @@ class _Past:
 
 
 def _history(begin: datetime, scopes: Mapping[int, ScopeView], *, now: datetime) -> list[_Past]:
-    """The jobs queued since then that ran or run, oldest first; one told to two scopes once.
+    """The jobs queued since then that ran or run, oldest first, each once.
 
     One that was cancelled before it ran is none: nobody knows how long it would have taken.
     """
     lengths = usual.usual_seconds(now=now)
-    rows = (
+    rows = list(
         Job.objects.filter(queued_at__gte=begin, started_at__isnull=False)
         .order_by("-queued_at")
         .values_list(
-            "scope_id",
+            "pk",
             "github_id",
+            "scope_id",
             "repository",
             "workflow_name",
             "name",
@@ -138,17 +139,13 @@ def _history(begin: datetime, scopes: Mapping[int, ScopeView], *, now: datetime)
             "queued_at",
             "started_at",
             "completed_at",
-        )
+        )[:ROWS_READ]
     )
+    told = pool_picture.told_once((row[:3] for row in rows), scopes)
     found: list[_Past] = []
-    seen: set[tuple[str, int]] = set()
-    for scope_id, github_id, repository, workflow, name, labels, queued, began, ended in rows[
-        :ROWS_READ
-    ]:
-        key = (scopes[scope_id].server, github_id)
-        if key in seen or began is None:
+    for pk, _, scope_id, repository, workflow, name, labels, queued, began, ended in rows:
+        if pk not in told or began is None:
             continue
-        seen.add(key)
         seconds = ((ended or now) - began).total_seconds()
         if ended is None:
             seconds = max(seconds, lengths.get((repository, workflow, name), 0.0))

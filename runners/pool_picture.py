@@ -132,24 +132,17 @@ def scope_view(
 
 
 def demand(scopes: Mapping[int, ScopeView]) -> tuple[Demand, ...]:
-    """Queued jobs by scope, repository and labels; one told to two scopes counts once.
-
-    As one of the enterprise where it was told there too: only so do its runners reach the job.
-    """
+    """Queued jobs by scope, repository and labels, each once."""
     rows = list(
         Job.objects.filter(status=Job.Status.QUEUED)
         .order_by("queued_at", "pk")
         .values_list("pk", "github_id", "scope_id", "repository", "labels", "queued_at")
     )
     groups: dict[tuple[int, str, frozenset[str]], list[tuple[int, datetime]]] = {}
-    counts: dict[tuple[str, int], int] = {}
-    for pk, github_id, scope_id, *_ in rows:
-        key = (scopes[scope_id].server, github_id)
-        if key not in counts or scopes[scope_id].kind == Scope.Kind.ENTERPRISE:
-            counts[key] = pk
+    told = told_once(((pk, github_id, scope_id) for pk, github_id, scope_id, *_ in rows), scopes)
     labels_of: dict[tuple[str, ...], frozenset[str]] = {}
-    for pk, github_id, scope_id, repository, labels, queued_at in rows:
-        if counts[scopes[scope_id].server, github_id] != pk:
+    for pk, _, scope_id, repository, labels, queued_at in rows:
+        if pk not in told:
             continue
         spelled = tuple(str(label) for label in labels)
         names = labels_of.get(spelled)
@@ -166,6 +159,21 @@ def demand(scopes: Mapping[int, ScopeView]) -> tuple[Demand, ...]:
         )
         for (scope_id, repository, labels), jobs in groups.items()
     )
+
+
+def told_once(
+    jobs: Iterable[tuple[int, int, int]], scopes: Mapping[int, ScopeView]
+) -> frozenset[int]:
+    """Of jobs, as (pk, GitHub's id, scope id), the rows that count: one told to two scopes once.
+
+    As one of the enterprise where it was told there too: only so do its runners reach the job.
+    """
+    counts: dict[tuple[str, int], int] = {}
+    for pk, github_id, scope_id in jobs:
+        key = scopes[scope_id].server, github_id
+        if key not in counts or scopes[scope_id].kind == Scope.Kind.ENTERPRISE:
+            counts[key] = pk
+    return frozenset(counts.values())
 
 
 _COLUMNS = (

@@ -75,6 +75,18 @@ def test_a_job_told_to_two_scopes_counts_once(scope):
     assert tried(policy(scope)).tried[0].outcome.jobs == 1
 
 
+@pytest.mark.parametrize("first", ["organization", "enterprise"])
+def test_a_job_told_to_its_enterprise_too_is_played_to_pools_of_both(scope, first):
+    HostFactory()
+    enterprise = ScopeFactory(slug="big", kind="enterprise")
+    for teller in sorted((scope, enterprise), key=lambda each: each.kind != first):
+        ran(teller, 30, github_id=77, repository="acme/web")
+
+    played = tried(policy(scope), policy(enterprise)).tried
+
+    assert [each.outcome.jobs for each in played] == [1, 1]
+
+
 def test_a_job_that_still_runs_is_taken_to_run_as_long_as_usual(scope):
     HostFactory()
     ran(scope, 3 * 60, seconds=1800)
