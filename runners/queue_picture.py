@@ -214,7 +214,7 @@ def _free_at(verdicts: Sequence[Verdict], *, now: datetime) -> dict[int, datetim
         .select_related("runner")
         .only("repository", "workflow_name", "name", "started_at", "runner__pool_id")
     )
-    lengths = usual.usual_seconds(now=now)
+    lengths = usual.kept_seconds(now=now)
     free: dict[int, datetime] = {}
     for job in running:
         seconds = lengths.get(usual.kind_of(job))

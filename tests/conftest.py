@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from django.core.cache import cache
 
 from runners import log_context
 from tests.installation import Installation, database_like
@@ -22,6 +23,12 @@ hypothesis.settings.load_profile("suite")
 def nothing_to_say_of_another_test() -> None:
     """Begin with log lines that are about nothing yet."""
     log_context.begin()
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept_of_another_test() -> None:
+    """Begin with nothing that a process keeps for a while."""
+    cache.clear()
 
 
 @pytest.hookimpl(trylast=True)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from runners.usual import RUNS_COUNTED, kind_of, medians, usual_seconds
+from runners.usual import RUNS_COUNTED, kept_seconds, kind_of, medians, usual_seconds
 from tests.factories import NOW, JobFactory, ScopeFactory
 
 A = ("acme/web", "CI", "build")
@@ -34,3 +34,15 @@ def test_jobs_that_failed_run_on_or_are_old_do_not_count():
     JobFactory(scope=scope, name="old", **{**good, "queued_at": NOW - timedelta(days=8)}, **times)
 
     assert usual_seconds(now=NOW) == {kind_of(job): 30}
+
+
+@pytest.mark.django_db
+def test_who_asks_every_few_seconds_reads_past_jobs_once(django_assert_num_queries):
+    times = {"started_at": NOW, "completed_at": NOW + timedelta(seconds=30), "queued_at": NOW}
+    job = JobFactory(status="completed", conclusion="success", **times)
+
+    first = kept_seconds(now=NOW)
+    with django_assert_num_queries(0):
+        again = kept_seconds(now=NOW + timedelta(seconds=5))
+
+    assert first == again == {kind_of(job): 30}
