@@ -92,7 +92,7 @@ class Pool(models.Model):
 class Decision(models.Model):
     """What one look of the scaler found, decided and did, readable by a person and a program.
 
-    `pools` and `waiting` hold one line each, as `pools.record` writes them.
+    `pools` and `waiting` hold one line each, as `decisions.record` writes them.
     """
 
     at = models.DateTimeField()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runners.forms.windows import as_text
-from runners.pool_policy import Policy
-from runners.scaling import PRESETS, Presets
+from runners.pool_policy import Policy, scaling_policy
 from runners.templatetags.fleet import coarse
 
 
@@ -25,16 +24,9 @@ def _how_many(policy: Policy) -> Iterator[str]:
 
 
 def _when(policy: Policy) -> Iterator[str]:
-    preset = PRESETS[Presets(policy.preset)]
-    jobs = preset.scale_up_jobs if policy.scale_up_jobs is None else policy.scale_up_jobs
-    seconds = (
-        preset.scale_up_seconds if policy.scale_up_seconds is None else policy.scale_up_seconds
-    )
-    idle = (
-        preset.idle_timeout_seconds
-        if policy.idle_timeout_seconds is None
-        else policy.idle_timeout_seconds
-    )
+    # What the preset leaves open is filled in as the scaler does it
+    rules = scaling_policy(policy, start_deadline_seconds=0)
+    jobs, seconds = rules.trigger_jobs, int(rules.trigger_after.total_seconds())
     if jobs == 1:
         yield "Start runners as soon as a job waits."
     else:
@@ -43,7 +35,7 @@ def _when(policy: Policy) -> Iterator[str]:
         yield f"Start at most {policy.scale_up_step} at a time."
     if policy.cooldown_seconds:
         yield f"Then wait {coarse(policy.cooldown_seconds)} before starting more."
-    yield f"Let a runner go after {coarse(idle)} without a job."
+    yield f"Let a runner go after {coarse(int(rules.idle_timeout.total_seconds()))} without a job."
 
 
 def _life(policy: Policy) -> Iterator[str]:
