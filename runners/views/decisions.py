@@ -98,7 +98,9 @@ def acting() -> Q:
 def recent_of(pool: Pool, *, limit: int) -> list[tuple[Decision, PoolLine]]:
     """The latest looks that started or let go runners of one pool; one query."""
     found = []
-    for decision in Decision.objects.filter(acting()).order_by("-pk")[:RECORDS_READ]:
+    records = Decision.objects.filter(acting()).order_by("-pk").defer("waiting", "words")
+    # Read as far as is needed: a pool that acts often has its own among the first
+    for decision in records[:RECORDS_READ].iterator(chunk_size=PAGE_SIZE):
         for line in decision.pools:
             if line["pool_id"] == pool.pk and _did(line):
                 found.append((decision, _line(line)))
